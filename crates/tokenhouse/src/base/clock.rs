@@ -57,3 +57,15 @@ impl fmt::Debug for Clock {
         })
     }
 }
+
+/// The instant this long after `start`, or the last one there is.
+#[must_use]
+pub fn after(start: Timestamp, wait: std::time::Duration) -> Timestamp {
+    start.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// The instant this long before `end`, or the first one there is.
+#[must_use]
+pub fn before(end: Timestamp, wait: std::time::Duration) -> Timestamp {
+    end.checked_sub(wait).unwrap_or(Timestamp::MIN)
+}

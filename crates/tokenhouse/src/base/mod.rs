@@ -1,6 +1,12 @@
-//! Tools that know nothing of accounts: time, chance, ids, secrets, the store, errors, HTTP helpers.
+//! Tools that know nothing of accounts: time, chance, ids, secrets, settings, the store, errors, HTTP.
 
 pub mod clock;
 pub mod entropy;
+pub mod hashing;
+pub mod error;
+pub mod http;
+pub mod id;
+pub mod metrics;
 pub mod secret;
+pub mod settings;
 pub mod store;

@@ -1,1 +1,277 @@
-//! Passwords.
+//! Passwords: sign up with one, log in with one, change it.
+
+pub mod common;
+pub mod policy;
+mod resemblance;
+pub(crate) mod routes;
+mod sql;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use self::policy::PasswordPolicy;
+use crate::base::error::{Code, Error, FieldError};
+use crate::base::hashing::{HashingError, StoredHash};
+use crate::base::http::Origin;
+use crate::base::id::{SessionId, UserId};
+use crate::base::secret::Secret;
+use crate::kernel::Feature;
+use crate::kernel::account::{self, NewUser, Opened, User};
+use crate::kernel::event::{self, Event};
+use crate::kernel::house::Tokenhouse;
+use crate::kernel::login::{LoggedIn, Proof};
+use crate::kernel::session;
+
+/// The feature, for the list.
+pub(super) const FEATURE: Feature = Feature { name: "password", routes: routes::routes };
+
+/// Somebody who wants an account.
+#[derive(Clone, Debug, Default)]
+pub struct Signup {
+    /// Where mail arrives.
+    pub email: Option<String>,
+    /// What they want to be called.
+    pub username: Option<String>,
+    /// How they will log in.
+    pub password: Secret,
+    /// What the application keeps with the account.
+    pub profile: Map<String, Value>,
+}
+
+/// Somebody who wants to be let in.
+#[derive(Clone, Debug, Default)]
+pub struct Login {
+    /// Their e-mail address or their username.
+    pub identifier: String,
+    /// Their password.
+    pub password: Secret,
+    /// The scope they ask for; without, they get what the settings grant.
+    pub scope: Option<String>,
+}
+
+/// What became of a sign-up.
+#[derive(Debug)]
+pub enum SignedUp {
+    /// The account is open, and its user logged in.
+    In(Box<LoggedIn>),
+    /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell.
+    Untold,
+}
+
+impl Tokenhouse {
+    /// Opens an account and logs its user in.
+    ///
+    /// # Errors
+    /// `signup_closed`; `invalid_fields` with every fault; `email_taken`, `username_taken`; `overloaded`.
+    pub async fn sign_up(&self, signup: Signup, origin: &Origin) -> Result<SignedUp, Error> {
+        if !self.0.settings.signup.enabled {
+            return Err(Error::new(Code::SignupClosed, "accounts are opened by whoever runs this service"));
+        }
+        let (new, password) = self.check_signup(signup)?;
+        let hash = self.hash(password).await?;
+        let scope = self.grant_scope(None)?;
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let user = match account::open(&mut tx, self, &new, now).await? {
+            Opened::New(user) => user,
+            _ if !self.0.settings.signup.reveal_taken => return Ok(SignedUp::Untold),
+            Opened::EmailTaken => return Err(account::email_taken()),
+            Opened::UsernameTaken => return Err(account::username_taken()),
+        };
+        sql::insert(&mut tx, user.id, &hash, now).await?;
+        event::write(&mut tx, &self.0.entropy, Event::new("user.signed_up", now).of_user(user.id).from_origin(origin)).await?;
+        self.0.metrics.signups.inc();
+        if !self.0.settings.signup.reveal_taken {
+            tx.commit().await?;
+            return Ok(SignedUp::Untold);
+        }
+        let proof = Proof { user, method: "password", at: now, brake: None };
+        Ok(SignedUp::In(Box::new(self.log_in(tx, proof, scope, origin).await?)))
+    }
+
+    /// Opens an account without logging anybody in: for operators, imports and tests. `hash` is a PHC string or
+    /// one of the foreign forms of [`StoredHash`]; without one the user has no password.
+    ///
+    /// # Errors
+    /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read.
+    pub async fn create_user(&self, new: &NewUser, hash: Option<&str>) -> Result<User, Error> {
+        if let Some(Err(error)) = hash.map(StoredHash::parse) {
+            return Err(Error::invalid_fields(vec![FieldError::new("password_hash", "hash_invalid", error.to_string())]));
+        }
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let user = match account::open(&mut tx, self, new, now).await? {
+            Opened::New(user) => user,
+            Opened::EmailTaken => return Err(account::email_taken()),
+            Opened::UsernameTaken => return Err(account::username_taken()),
+        };
+        if let Some(hash) = hash {
+            sql::insert(&mut tx, user.id, hash, now).await?;
+        }
+        event::write(&mut tx, &self.0.entropy, Event::new("user.created", now).of_user(user.id)).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// Checks a password against the rules for new ones and hashes it.
+    ///
+    /// # Errors
+    /// `invalid_fields` naming `field`; `overloaded`.
+    pub async fn hash_new_password(&self, field: &str, password: &Secret, about: &User) -> Result<String, Error> {
+        let names = [about.email.as_deref(), about.username.as_deref()];
+        let names: Vec<&str> = names.into_iter().flatten().collect();
+        let accepted = self
+            .password_policy()
+            .check(password, &names)
+            .map_err(|faults| Error::invalid_fields(password_faults(field, faults)))?;
+        self.hash(accepted).await
+    }
+
+    /// Logs a user in with e-mail address or username, and password.
+    ///
+    /// # Errors
+    /// `invalid_credentials`, the same in the same time for an unknown user; `account_locked`,
+    /// `account_disabled` (only after the right password), `overloaded`.
+    pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<LoggedIn, Error> {
+        let scope = self.grant_scope(login.scope.as_deref())?;
+        let proof = self.prove(&login.identifier, login.password, origin).await?;
+        let tx = self.0.store.write().await?;
+        self.log_in(tx, proof, scope, origin).await
+    }
+
+    /// Shows that somebody knows the password of an account. Counts the try first, checks then, and does the
+    /// same work for an account that does not exist.
+    async fn prove(&self, identifier: &str, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+        let now = self.0.clock.now();
+        let known = sql::by_name(&mut self.0.store.read().await?, identifier).await?;
+        let name = account::key(identifier);
+        let brake = self.brake(known.as_ref().map(|known| known.user.id), &name, origin, now).await?;
+        let stored = known.as_ref().and_then(|known| known.hash.clone());
+        let (verdict, upgraded) = self.0.hashing.verify_and_upgrade(password, stored).await.or_else(|error| match error {
+            // What is longer than any password can be is nobody's.
+            HashingError::TooLong => Ok((crate::base::hashing::Verdict::Wrong, None)),
+            error => Err(self.hashing_error(error)),
+        })?;
+        let (true, Some(known)) = (verdict.is_right(), known) else {
+            self.0.metrics.logins.wrong.inc();
+            return Err(Error::new(Code::InvalidCredentials, "the name or the password is not right"));
+        };
+        if let (Some(new), Some(old)) = (upgraded, &known.hash) {
+            sql::upgrade(&mut self.0.store.single(), known.user.id, &new, old).await?;
+        }
+        Ok(Proof { user: known.user, method: "password", at: now, brake })
+    }
+
+    /// Changes a user's password; every other session is over.
+    ///
+    /// # Errors
+    /// `invalid_credentials` where the current one is wrong; `invalid_fields`; `account_locked`; `overloaded`.
+    pub async fn change_password(
+        &self,
+        user: &User,
+        current: Secret,
+        new: &Secret,
+        keep: Option<SessionId>,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let proof = self.prove_again(user, current, origin).await?;
+        let hash = self.hash_new_password("new_password", new, user).await?;
+        self.store_password(&proof.user, &hash, keep, origin).await
+    }
+
+    /// Sets a user's password without asking for the old one: for operators. Every session is over.
+    ///
+    /// # Errors
+    /// `invalid_fields`; `overloaded`.
+    pub async fn set_password(&self, user: &User, new: &Secret) -> Result<(), Error> {
+        let hash = self.hash_new_password("password", new, user).await?;
+        self.store_password(user, &hash, None, &Origin::default()).await
+    }
+
+    /// Deletes the account of a user who shows the password again.
+    ///
+    /// # Errors
+    /// `invalid_credentials`; `account_locked`; `overloaded`.
+    pub async fn delete_own_account(&self, user: &User, password: Secret, origin: &Origin) -> Result<(), Error> {
+        let proof = self.prove_again(user, password, origin).await?;
+        self.delete_user(proof.user.id, origin).await
+    }
+
+    /// A fresh proof of the user who is logged in.
+    async fn prove_again(&self, user: &User, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+        let name = user.email.as_deref().or(user.username.as_deref()).unwrap_or_default();
+        let proof = self.prove(name, password, origin).await?;
+        // The name may have gone to somebody else since the token was verified.
+        if proof.user.id != user.id {
+            return Err(Error::new(Code::InvalidCredentials, "the account changed; log in again"));
+        }
+        if let Some(key) = &proof.brake {
+            crate::kernel::brake::release(&mut self.0.store.single(), key).await?;
+        }
+        Ok(proof)
+    }
+
+    async fn store_password(&self, user: &User, hash: &str, keep: Option<SessionId>, origin: &Origin) -> Result<(), Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        if !account::bump_epoch(&mut tx, user, now).await? {
+            return Err(Error::new(Code::InvalidCredentials, "the account was changed at the same moment; try again"));
+        }
+        sql::replace(&mut tx, user.id, hash, now).await?;
+        let ended = session::end_all(&mut tx, self, user.id, keep, now).await?;
+        let event = Event::new("password.changed", now).of_user(user.id).from_origin(origin);
+        event::write(&mut tx, &self.0.entropy, event).await?;
+        tx.commit().await?;
+        self.remember_revoked(&ended, now);
+        Ok(())
+    }
+
+    /// When the password was last changed, if the user has one.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn password_changed_at(&self, user: UserId) -> Result<Option<Timestamp>, Error> {
+        Ok(sql::changed_at(&mut self.0.store.read().await?, user).await?)
+    }
+
+    fn check_signup(&self, signup: Signup) -> Result<(NewUser, Secret), Error> {
+        let mut faults = Vec::new();
+        let new = self.check_new_user(signup.email.as_deref(), signup.username.as_deref(), signup.profile, &mut faults);
+        let names: Vec<&str> = [signup.email.as_deref(), signup.username.as_deref()].into_iter().flatten().collect();
+        match self.password_policy().check(&signup.password, &names) {
+            Ok(password) if faults.is_empty() => return Ok((new, password)),
+            Ok(_) => {}
+            Err(found) => faults.extend(password_faults("password", found)),
+        }
+        Err(Error::invalid_fields(faults))
+    }
+
+    fn password_policy(&self) -> PasswordPolicy {
+        let settings = &self.0.settings.passwords;
+        PasswordPolicy {
+            min_length: settings.min_length,
+            max_length: settings.max_length,
+            check_common: settings.check_common,
+            custom: self.0.hooks.password_rule.clone(),
+            ..PasswordPolicy::default()
+        }
+    }
+
+    async fn hash(&self, password: Secret) -> Result<String, Error> {
+        self.0.hashing.hash(password).await.map_err(|error| self.hashing_error(error))
+    }
+
+    fn hashing_error(&self, error: HashingError) -> Error {
+        match error {
+            HashingError::Overloaded { retry_after } => {
+                self.0.metrics.logins.shed.inc();
+                Error::new(Code::Overloaded, "too many logins are waiting; try again shortly").retry_after(retry_after)
+            }
+            other => Error::internal(other),
+        }
+    }
+}
+
+fn password_faults(field: &str, faults: Vec<policy::PasswordFault>) -> Vec<FieldError> {
+    faults.into_iter().map(|fault| FieldError::new(field, fault.code(), fault.to_string())).collect()
+}

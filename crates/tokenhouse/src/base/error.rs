@@ -1,0 +1,275 @@
+//! What goes wrong, in two voices: `detail` for the caller, `source` for the log.
+//!
+//! [`Code`] is the list of everything an answer can say no with; `docs/errors.md` has a heading for each.
+//! [`Error`] carries one code, and becomes a problem document (RFC 9457) in one place,
+//! [`base::http::problem`](crate::base::http::problem).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::entropy::EntropyError;
+use super::store::StoreError;
+
+/// What went wrong, as a stable word that programs may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each variant is its own `as_str` and `title`; docs/errors.md explains them")]
+pub enum Code {
+    MalformedBody,
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    TokenRevoked,
+    InvalidCredentials,
+    RefreshInvalid,
+    RefreshExpired,
+    RefreshReused,
+    InsufficientScope,
+    Forbidden,
+    AccountDisabled,
+    SignupClosed,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    BodyTooLarge,
+    HeaderTooLarge,
+    UnsupportedMediaType,
+    EmailTaken,
+    UsernameTaken,
+    InvalidFields,
+    RateLimited,
+    AccountLocked,
+    Overloaded,
+    Unavailable,
+    Internal,
+}
+
+impl Code {
+    /// Every code there is, in the order of their statuses.
+    pub const ALL: &'static [Self] = &[
+        Self::MalformedBody,
+        Self::TokenMissing,
+        Self::TokenInvalid,
+        Self::TokenExpired,
+        Self::TokenRevoked,
+        Self::InvalidCredentials,
+        Self::RefreshInvalid,
+        Self::RefreshExpired,
+        Self::RefreshReused,
+        Self::InsufficientScope,
+        Self::Forbidden,
+        Self::AccountDisabled,
+        Self::SignupClosed,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::BodyTooLarge,
+        Self::HeaderTooLarge,
+        Self::UnsupportedMediaType,
+        Self::EmailTaken,
+        Self::UsernameTaken,
+        Self::InvalidFields,
+        Self::RateLimited,
+        Self::AccountLocked,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    const fn facts(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::MalformedBody => (400, "malformed_body", "The body is not what its content type says"),
+            Self::TokenMissing => (401, "token_missing", "An access token is needed"),
+            Self::TokenInvalid => (401, "token_invalid", "The access token is not valid"),
+            Self::TokenExpired => (401, "token_expired", "The access token has expired"),
+            Self::TokenRevoked => (401, "token_revoked", "The session of this token is over"),
+            Self::InvalidCredentials => (401, "invalid_credentials", "The credentials are not right"),
+            Self::RefreshInvalid => (401, "refresh_invalid", "The refresh token is not valid"),
+            Self::RefreshExpired => (401, "refresh_expired", "The session has expired"),
+            Self::RefreshReused => (401, "refresh_reused", "The refresh token had been used before"),
+            Self::InsufficientScope => (403, "insufficient_scope", "The token lacks a scope"),
+            Self::Forbidden => (403, "forbidden", "This account may not do that"),
+            Self::AccountDisabled => (403, "account_disabled", "The account is disabled"),
+            Self::SignupClosed => (403, "signup_closed", "Sign-up is closed"),
+            Self::NotFound => (404, "not_found", "There is no such thing here"),
+            Self::MethodNotAllowed => (405, "method_not_allowed", "The method is not allowed here"),
+            Self::RequestTimeout => (408, "request_timeout", "The request took too long to arrive"),
+            Self::BodyTooLarge => (413, "body_too_large", "The body is too large"),
+            Self::HeaderTooLarge => (431, "header_too_large", "A header is too large"),
+            Self::UnsupportedMediaType => (415, "unsupported_media_type", "The content type is not understood here"),
+            Self::EmailTaken => (409, "email_taken", "The e-mail address is taken"),
+            Self::UsernameTaken => (409, "username_taken", "The username is taken"),
+            Self::InvalidFields => (422, "invalid_fields", "Some fields are not acceptable"),
+            Self::RateLimited => (429, "rate_limited", "Too many requests"),
+            Self::AccountLocked => (429, "account_locked", "Too many wrong passwords"),
+            Self::Overloaded => (503, "overloaded", "Too busy at the moment"),
+            Self::Unavailable => (503, "unavailable", "Not available at the moment"),
+            Self::Internal => (500, "internal", "Something went wrong here"),
+        }
+    }
+
+    /// The HTTP status that goes with it.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.facts().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The stable word, as in `code` of a problem document.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.facts().1
+    }
+
+    /// What it means, the same for every occurrence.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.facts().2
+    }
+}
+
+/// One field of the body that cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// Where in the body, as a JSON Pointer (RFC 6901): `/email`.
+    #[schema(example = "/password")]
+    pub pointer: String,
+    /// What is wrong, as a stable word: `password_too_short`.
+    #[schema(example = "password_too_short")]
+    pub code: Cow<'static, str>,
+    /// The same for a person.
+    #[schema(example = "at least 8 characters are needed")]
+    pub detail: Cow<'static, str>,
+}
+
+impl FieldError {
+    /// A fault of the top-level field `name`.
+    #[must_use]
+    pub fn new(name: &str, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")), code: code.into(), detail: detail.into() }
+    }
+}
+
+/// Why an operation did not do what it was asked.
+///
+/// Its `Display` is what the caller may read; the cause behind it (a broken database, say) is its
+/// [`source`](std::error::Error::source) and belongs in the log only.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    code: Code,
+    detail: Cow<'static, str>,
+    fields: Vec<FieldError>,
+    retry_after: Option<Duration>,
+    scope: Option<Cow<'static, str>>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of this code, saying `detail` to the caller.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner { code, detail: detail.into(), fields: Vec::new(), retry_after: None, scope: None, source: None }))
+    }
+
+    /// The body was understood, but these fields cannot be accepted.
+    #[must_use]
+    pub fn invalid_fields(fields: Vec<FieldError>) -> Self {
+        let detail = fields
+            .iter()
+            .map(|field| format!("{}: {}", field.pointer.trim_start_matches('/'), field.detail))
+            .collect::<Vec<_>>()
+            .join("; ");
+        let mut error = Self::new(Code::InvalidFields, detail);
+        error.0.fields = fields;
+        error
+    }
+
+    /// What the caller did is fine, the house is not: `source` goes to the log, the caller learns nothing of it.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(Code::Internal, "the request could not be carried out; the operator's log says why").caused_by(source)
+    }
+
+    /// The caller may come again after this long.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// The scope that would have been enough (RFC 6750 §3).
+    #[must_use]
+    pub fn needs_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
+        self.0.scope = Some(scope.into());
+        self
+    }
+
+    /// What the log should know of it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Its stable word.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// What the caller may read.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The fields at fault, where the code is [`Code::InvalidFields`].
+    #[must_use]
+    pub fn fields(&self) -> &[FieldError] {
+        &self.0.fields
+    }
+
+    /// When to come again.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The scope that would have been enough.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.0.scope.as_deref()
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.0.code.as_str(), self.0.detail)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        if error.is_unavailable() {
+            Self::new(Code::Unavailable, "the database cannot be reached; try again shortly")
+                .retry_after(Duration::from_secs(1))
+                .caused_by(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+impl From<EntropyError> for Error {
+    fn from(error: EntropyError) -> Self {
+        Self::internal(error)
+    }
+}

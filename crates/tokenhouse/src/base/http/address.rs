@@ -1,0 +1,130 @@
+//! Where a request comes from, as far as it can be believed.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use http::header::USER_AGENT;
+use http::request::Parts;
+use ipnet::{IpNet, Ipv6Net};
+
+/// Device facts longer than this tell nothing more.
+const USER_AGENT_CHARACTERS: usize = 200;
+
+/// Where a request comes from: kept with the session, so that people recognise their devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address, where the server knows it.
+    pub address: Option<IpAddr>,
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+}
+
+impl Origin {
+    /// The network the address belongs to as far as limits are concerned: an IPv4 address itself, or the
+    /// /64 of an IPv6 one, of which one person commonly has all.
+    #[must_use]
+    pub fn network(&self) -> Option<IpAddr> {
+        self.address.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => {
+                IpAddr::V6(Ipv6Net::new(address, 64).map_or(Ipv6Addr::UNSPECIFIED, |net| net.network()))
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+/// The reverse proxies whose `X-Forwarded-For` is believed.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies(Arc<[IpNet]>);
+
+impl TrustedProxies {
+    /// Reads addresses and networks.
+    ///
+    /// # Errors
+    /// The first text that is neither.
+    pub fn parse(texts: &[String]) -> Result<Self, String> {
+        texts
+            .iter()
+            .map(|text| text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| text.clone()))
+            .collect::<Result<Vec<_>, _>>()
+            .map(|nets| Self(nets.into()))
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|net| net.contains(&address))
+    }
+
+    /// The nearest address that is not one of our proxies: what stands further left in the header was
+    /// written by the client and can say anything.
+    fn client(&self, peer: IpAddr, parts: &Parts) -> IpAddr {
+        if !self.trusts(peer) {
+            return peer;
+        }
+        let mut nearest = peer;
+        let hops = parts.headers.get_all("x-forwarded-for").iter().rev();
+        for hop in hops.filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(',')) {
+            match hop.trim().parse::<IpAddr>() {
+                Ok(address) => nearest = address,
+                Err(_) => break,
+            }
+            if !self.trusts(nearest) {
+                break;
+            }
+        }
+        nearest
+    }
+}
+
+impl<S> FromRequestParts<S> for Origin
+where
+    TrustedProxies: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        Ok(Self {
+            address: peer.map(|peer| TrustedProxies::from_ref(state).client(peer, parts).to_canonical()),
+            user_agent: parts
+                .headers
+                .get(USER_AGENT)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()))
+                .map(|text| text.chars().filter(|c| !c.is_control()).take(USER_AGENT_CHARACTERS).collect()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(proxies: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        let proxies = TrustedProxies::parse(&proxies.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        let mut request = http::Request::new(());
+        for value in forwarded {
+            request.headers_mut().append("x-forwarded-for", value.parse().unwrap());
+        }
+        proxies.client(peer.parse().unwrap(), &request.into_parts().0).to_string()
+    }
+
+    #[test]
+    fn a_stranger_cannot_choose_an_address() {
+        assert_eq!(client(&[], "192.0.2.1", &["10.0.0.1"]), "192.0.2.1");
+        assert_eq!(client(&["10.0.0.0/8"], "192.0.2.1", &["10.0.0.1"]), "192.0.2.1");
+        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.9", &["1.1.1.1, 192.0.2.1"]), "192.0.2.1");
+        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.9", &["1.1.1.1", "192.0.2.1, 10.0.0.2"]), "192.0.2.1");
+        assert_eq!(client(&["10.0.0.9"], "10.0.0.9", &["nonsense"]), "10.0.0.9");
+        assert_eq!(client(&["10.0.0.9"], "10.0.0.9", &[]), "10.0.0.9");
+    }
+
+    #[test]
+    fn one_ipv6_network_counts_as_one() {
+        let network = |text: &str| Origin { address: text.parse().ok(), user_agent: None }.network().unwrap().to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+    }
+}

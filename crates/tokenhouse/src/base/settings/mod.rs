@@ -1,0 +1,191 @@
+//! Every option, its default and its reason.
+//!
+//! The table below is the single source: it makes the types, their defaults, the file and environment
+//! names, `tokenhouse config default` and `docs/configuration.md`.
+
+mod period;
+mod table;
+
+use std::collections::BTreeMap;
+
+use tokenhouse_verify::Algorithm;
+
+pub use self::period::Period;
+pub use self::table::OptionDoc;
+use self::table::settings;
+use super::secret::Secret;
+
+settings! {
+    /// What an operator or an embedding application may decide.
+    pub struct Settings ("") {
+        /// The address that people and programs reach this house at, without a trailing slash; the `iss` of
+        /// its tokens. `https`, or `http` on a loopback host.
+        value public_url: String = "http://localhost:8080".to_owned(),
+        /// Where accounts are kept: `sqlite:///absolute/path.db`, `sqlite://relative.db` or
+        /// `postgres://user:password@host/database`. `DATABASE_URL` is understood too.
+        secret database_url: Secret = Secret::from("sqlite://tokenhouse.db"),
+        /// 32 random bytes in hex or base64, which seal the signing keys in the database. On SQLite, when
+        /// nothing is given, it is kept in a file of mode 0600 beside the database; on PostgreSQL it is required.
+        secret master_key: Option<Secret> = None,
+        /// The database.
+        section database: DatabaseSettings = DatabaseSettings::default(),
+        /// Access tokens and keys.
+        section tokens: TokenSettings = TokenSettings::default(),
+        /// Sessions and refresh tokens.
+        section sessions: SessionSettings = SessionSettings::default(),
+        /// Passwords.
+        section passwords: PasswordSettings = PasswordSettings::default(),
+        /// What an account is made of.
+        section accounts: AccountSettings = AccountSettings::default(),
+        /// Who may open an account.
+        section signup: SignupSettings = SignupSettings::default(),
+        /// Brakes on guessing.
+        section rate_limit: RateLimitSettings = RateLimitSettings::default(),
+        /// How requests are taken.
+        section http: HttpSettings = HttpSettings::default(),
+        /// The log of what happened.
+        section events: EventSettings = EventSettings::default(),
+    }
+
+    /// The database.
+    pub struct DatabaseSettings ("database") {
+        /// Connections to PostgreSQL at most (SQLite has one writer and as many readers as cores).
+        value max_connections: usize = 16,
+        /// How long a request may wait for a connection or for its turn to write.
+        value acquire_timeout: Period = Period::seconds(5),
+        /// How long one statement may run on PostgreSQL.
+        value statement_timeout: Period = Period::seconds(5),
+    }
+
+    /// Access tokens (RFC 9068) and the keys that sign them.
+    pub struct TokenSettings ("tokens") {
+        /// How new tokens are signed: ES256, EdDSA, RS256, PS256 or HS256.
+        value algorithm: Algorithm = Algorithm::Es256,
+        /// How long an access token lives; longer means fewer refreshes, and a larger revocation list.
+        value access_lifetime: Period = Period::minutes(15),
+        /// Who the tokens are for (`aud`); the default is `public_url`.
+        value audience: Option<String> = None,
+        /// With HS256: a secret of at least 32 bytes that other services share. Without it one is made and kept sealed.
+        secret secret: Option<Secret> = None,
+        /// Clock difference that is forgiven when a token is checked; 60 s at most.
+        value leeway: Period = Period::seconds(5),
+        /// A new signing key becomes active after this long; 0 s leaves rotation to `tokenhouse keys rotate`.
+        value rotate_after: Period = Period::days(90),
+        /// Verified tokens that are remembered, so that the second request costs a look-up only.
+        value cache_capacity: usize = 100_000,
+        /// Claims added to every access token; reserved claims cannot be overridden.
+        value claims: BTreeMap<String, serde_json::Value> = BTreeMap::new(),
+        /// The scope a login gets when it asks for none, and the most it can ask for, separated by spaces.
+        value scope: String = String::new(),
+    }
+
+    /// Sessions and their refresh tokens.
+    pub struct SessionSettings ("sessions") {
+        /// A session that is not refreshed for this long is over.
+        value idle_lifetime: Period = Period::days(30),
+        /// A session is over after this long, however often it is refreshed.
+        value absolute_lifetime: Period = Period::days(365),
+        /// How long the refresh token before the current one is answered with the same successor again, since
+        /// the answer may have been lost or two tabs may have raced.
+        value refresh_grace: Period = Period::seconds(30),
+        /// Sessions a user may have at once; one more ends the one longest unused.
+        value max_per_user: u32 = 100,
+        /// How long a revocation may take to reach a node that did not make it.
+        value revocation_poll: Period = Period::millis(500),
+    }
+
+    /// Passwords: how they are hashed and which are acceptable (NIST SP 800-63B-4).
+    pub struct PasswordSettings ("passwords") {
+        /// Characters a new password must have.
+        value min_length: usize = 8,
+        /// Characters a password may have.
+        value max_length: usize = 128,
+        /// Refuse passwords from the built-in list of common ones.
+        value check_common: bool = true,
+        /// Argon2id memory in KiB; 19456 (OWASP) is also the least.
+        value memory_kib: u32 = 19_456,
+        /// Argon2id passes over that memory; at least 2.
+        value iterations: u32 = 2,
+        /// Argon2id lanes.
+        value parallelism: u32 = 1,
+        /// Threads that hash, below the priority of requests; 0 means one per core.
+        value threads: usize = 0,
+        /// Logins that may wait for a hashing thread; one more is answered 503 with `Retry-After`.
+        value queue: usize = 256,
+    }
+
+    /// What an account is made of.
+    pub struct AccountSettings ("accounts") {
+        /// What a sign-up must give: `email`, `username`, `both` or `either`.
+        value identifier: Identifier = Identifier::Email,
+        /// Characters a username must have.
+        value username_min_length: usize = 3,
+        /// Characters a username may have.
+        value username_max_length: usize = 32,
+        /// Bytes that a profile may take as JSON.
+        value profile_max_bytes: usize = 16_384,
+    }
+
+    /// Who may open an account.
+    pub struct SignupSettings ("signup") {
+        /// Whether strangers may sign up; when not, accounts are made with `tokenhouse user create`.
+        value enabled: bool = true,
+        /// Say so when an address or a name is taken (409). When false, sign-up answers the same 202 for both,
+        /// and a new user logs in afterwards.
+        value reveal_taken: bool = true,
+    }
+
+    /// Brakes on guessing.
+    pub struct RateLimitSettings ("rate_limit") {
+        /// Limit requests that carry credentials per address (IPv4, or IPv6 /64).
+        value enabled: bool = true,
+        /// Requests an address may make at once.
+        value burst: u32 = 60,
+        /// Requests an address may make per minute after that.
+        value per_minute: u32 = 120,
+        /// Slow down guessing at one account, from any number of addresses.
+        value account_enabled: bool = true,
+        /// Wrong passwords an account bears before it is slowed.
+        value account_burst: u32 = 10,
+        /// Further tries at a slowed account come this far apart; an address that the account has been used from has
+        /// a brake of its own, so that a stranger cannot lock the owner out.
+        value account_interval: Period = Period::minutes(1),
+    }
+
+    /// How requests are taken.
+    pub struct HttpSettings ("http") {
+        /// Bytes a body may have.
+        value body_limit: usize = 65_536,
+        /// How long a body may take to arrive.
+        value body_timeout: Period = Period::seconds(15),
+        /// Addresses or networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-For` is believed.
+        value trusted_proxies: Vec<String> = Vec::new(),
+        /// Origins that browsers may call the API from (CORS), such as `https://app.example.com`.
+        value allowed_origins: Vec<String> = Vec::new(),
+        /// Serve the documentation page at `/docs`.
+        value docs: bool = true,
+        /// Serve Prometheus metrics at `/metrics`.
+        value metrics: bool = true,
+    }
+
+    /// The log of what happened to accounts.
+    pub struct EventSettings ("events") {
+        /// How long events are kept.
+        value keep: Period = Period::days(365),
+    }
+}
+
+/// What a sign-up must give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identifier {
+    /// An e-mail address; a username is optional.
+    #[default]
+    Email,
+    /// A username; an e-mail address is optional.
+    Username,
+    /// Both.
+    Both,
+    /// At least one of the two.
+    Either,
+}

@@ -1,0 +1,369 @@
+//! Building a house: settings, hooks, database, keys.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::HeaderValue;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokenhouse_verify::Verifier;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::base::clock::Clock;
+use crate::base::entropy::Entropy;
+use crate::base::error::Error;
+use crate::base::hashing::{Argon2Costs, HashingOptions, HashingPool};
+use crate::base::http::Problem;
+use crate::base::http::address::TrustedProxies;
+use crate::base::http::limit::AddressLimit;
+use crate::base::http::observe::{Observer, ProblemRenderer};
+use crate::base::secret::Secret;
+use crate::base::settings::Settings;
+use crate::base::store::{SchemaState, Store, StoreError, StoreOptions};
+use crate::kernel::account::User;
+use crate::kernel::house::{Hooks, House, Tokenhouse};
+use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
+use crate::kernel::metrics::Metrics;
+use crate::kernel::session::RefreshTokens;
+use crate::kernel::{jobs, keys};
+use crate::migrations::MIGRATIONS;
+
+/// Why a house could not be built; each is a sentence for whoever runs it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting cannot be.
+    #[error("{key}: {problem}")]
+    Setting {
+        /// Its name, as in the file.
+        key: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database is older than this program, and was not to be migrated.
+    #[error("the database lacks the migrations {0}; run `tokenhouse migrate`")]
+    Older(String),
+    /// The database was migrated by a newer program.
+    #[error("the database was migrated by a newer version (it has {0}); run that version, or restore a backup")]
+    Newer(String),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
+    /// The hashing threads.
+    #[error("the hashing threads could not be started: {0}")]
+    Hashing(String),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] Error),
+}
+
+/// Builds a [`Tokenhouse`]; everything has a default.
+#[derive(Clone, Default)]
+pub struct Builder {
+    settings: Settings,
+    hooks: Hooks,
+    problem_renderer: Option<ProblemRenderer>,
+    clock: Option<Clock>,
+    entropy: Option<Entropy>,
+    master_key_file: Option<PathBuf>,
+    migrate: Migrate,
+    weak_hashing: bool,
+    without_jobs: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Migrate {
+    #[default]
+    Yes,
+    Refuse,
+}
+
+impl Tokenhouse {
+    /// Begins a house.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl Builder {
+    /// Every setting at once.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Some settings: `.configure(|settings| settings.tokens.access_lifetime = Period::minutes(30))`.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Where accounts are kept: `sqlite:///absolute/path.db`, `sqlite://relative.db` or `postgres://…`.
+    #[must_use]
+    pub fn database(mut self, url: &str) -> Self {
+        self.settings.database_url = Secret::from(url);
+        self
+    }
+
+    /// The address this house is reached at; the issuer of its tokens.
+    #[must_use]
+    pub fn public_url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.settings.public_url);
+        self
+    }
+
+    /// Claims that every access token of a user gets. Reserved names
+    /// ([`RESERVED_CLAIMS`](crate::RESERVED_CLAIMS)) are left out.
+    ///
+    /// ```
+    /// # use tokenhouse::Tokenhouse;
+    /// let builder = Tokenhouse::builder()
+    ///     .claims(|user| [("plan".to_owned(), user.profile.get("plan").cloned().unwrap_or("free".into()))].into_iter().collect());
+    /// ```
+    #[must_use]
+    pub fn claims(mut self, claims: impl Fn(&User) -> Map<String, Value> + Send + Sync + 'static) -> Self {
+        self.hooks.claims = Some(Arc::new(claims));
+        self
+    }
+
+    /// The application's rule for usernames, in the place of ours; it says what is wrong with a name.
+    #[must_use]
+    pub fn username_rule(mut self, rule: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        self.hooks.username_rule = Some(Arc::new(rule));
+        self
+    }
+
+    /// A further rule for new passwords; it says what is wrong with one.
+    #[must_use]
+    pub fn password_rule(mut self, rule: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        self.hooks.password_rule = Some(Arc::new(rule));
+        self
+    }
+
+    /// How errors look, in the place of problem documents. The headers that the protocols ask for stay.
+    #[must_use]
+    pub fn problems(mut self, renderer: impl Fn(&Problem) -> Response + Send + Sync + 'static) -> Self {
+        self.problem_renderer = Some(Arc::new(renderer));
+        self
+    }
+
+    /// Where the master key lies when the settings hold none; the default is beside the SQLite database.
+    #[must_use]
+    pub fn master_key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.master_key_file = Some(path.into());
+        self
+    }
+
+    /// Refuse to start on an older database, in the place of migrating it.
+    #[must_use]
+    pub fn without_migrating(mut self) -> Self {
+        self.migrate = Migrate::Refuse;
+        self
+    }
+
+    /// Start no jobs: for a command that is over in a moment.
+    #[must_use]
+    pub fn without_jobs(mut self) -> Self {
+        self.without_jobs = true;
+        self
+    }
+
+    /// A clock for tests.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Seeded entropy for tests.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn entropy(mut self, entropy: Entropy) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    /// Hashes that take microseconds, for tests.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn weak_hashing(mut self) -> Self {
+        self.weak_hashing = true;
+        self
+    }
+
+    /// Opens the database, migrates it, loads or makes the keys, starts the hashing threads and the jobs.
+    ///
+    /// # Errors
+    /// [`BuildError`], with nothing damaged.
+    pub async fn build(self) -> Result<Tokenhouse, BuildError> {
+        let mut settings = self.settings;
+        settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
+        check(&settings)?;
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        let entropy = self.entropy.unwrap_or_else(Entropy::system);
+
+        let store = open_store(&settings).await?;
+        bring_up_to_date(&store, self.migrate).await?;
+
+        let file = self.master_key_file.or_else(|| master_key_file_beside(settings.database_url.expose()));
+        let master = find_master_key(&settings, file, &store, &entropy).await?;
+        let refresh_tokens = RefreshTokens::new(&master);
+        let (keys, key_set) = Keyring::load(master, &store, &settings, clock.now()).await?;
+        let tokens = &settings.tokens;
+        let verifier = Verifier::builder()
+            .keys(key_set)
+            .issuer(&settings.public_url)
+            .audience(tokens.audience.as_deref().unwrap_or(&settings.public_url))
+            .token_type("at+jwt")
+            .leeway(*tokens.leeway)
+            .cache_capacity(tokens.cache_capacity)
+            .build()
+            .map_err(|error| BuildError::Setting { key: "tokens", problem: error.to_string() })?;
+        let hashing = HashingPool::start(hashing_options(&settings, self.weak_hashing), entropy.clone())
+            .map_err(|error| BuildError::Hashing(error.to_string()))?;
+        let metrics = Metrics::new();
+        let observer = Observer::new(metrics.requests.clone(), self.problem_renderer, &entropy).map_err(Error::from)?;
+        let limit = &settings.rate_limit;
+        let house = Tokenhouse(Arc::new(House {
+            address_limit: limit.enabled.then(|| AddressLimit::new(limit.burst, limit.per_minute)),
+            proxies: TrustedProxies::parse(&settings.http.trusted_proxies)
+                .map_err(|text| setting("http.trusted_proxies", format!("`{text}` is no address and no network")))?,
+            cors: cors(&settings)?,
+            hashing,
+            keys,
+            verifier,
+            refresh_tokens,
+            hooks: self.hooks,
+            metrics,
+            observer: Arc::new(observer),
+            followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
+            settings,
+            store,
+            clock,
+            entropy,
+        }));
+        jobs::load_revocations(&house).await?;
+        if !self.without_jobs {
+            house.start_jobs();
+        }
+        Ok(house)
+    }
+}
+
+fn setting(key: &'static str, problem: impl Into<String>) -> BuildError {
+    BuildError::Setting { key, problem: problem.into() }
+}
+
+/// What no house can work with, whoever runs it.
+fn check(settings: &Settings) -> Result<(), BuildError> {
+    let url = url::Url::parse(&settings.public_url)
+        .map_err(|_| setting("public_url", "must be an address such as https://id.example.com"))?;
+    if !matches!(url.scheme(), "https" | "http") || url.query().is_some() || url.fragment().is_some() {
+        return Err(setting("public_url", "must be an http or https address without `?` and `#`"));
+    }
+    let tokens = &settings.tokens;
+    if tokens.access_lifetime.as_secs() == 0 || tokens.access_lifetime.as_secs() > 86_400 * 31 {
+        return Err(setting("tokens.access_lifetime", "must be between 1s and 31d; minutes are usual"));
+    }
+    if tokens.leeway.as_secs() > 60 {
+        return Err(setting("tokens.leeway", "must be 60s at most (RFC 7519 allows small differences only)"));
+    }
+    if let Some(name) = tokens.claims.keys().find(|name| crate::RESERVED_CLAIMS.contains(&name.as_str())) {
+        return Err(setting("tokens.claims", format!("`{name}` is reserved; choose another name")));
+    }
+    if tokens.algorithm == tokenhouse_verify::Algorithm::Hs256
+        && tokens.secret.as_ref().is_some_and(|secret| secret.expose().len() < 32)
+    {
+        return Err(setting("tokens.secret", keys::KeyError::SecretTooShort.to_string()));
+    }
+    if settings.sessions.idle_lifetime.is_zero() || settings.sessions.absolute_lifetime.is_zero() {
+        return Err(setting("sessions", "idle_lifetime and absolute_lifetime must be longer than 0s"));
+    }
+    if *settings.sessions.refresh_grace > std::time::Duration::from_secs(300) {
+        return Err(setting("sessions.refresh_grace", "must be 5m at most, or a stolen token is not noticed"));
+    }
+    let passwords = &settings.passwords;
+    if passwords.min_length == 0 || passwords.max_length < passwords.min_length.max(64) {
+        return Err(setting("passwords.max_length", "must be 64 at least, and not less than min_length"));
+    }
+    Ok(())
+}
+
+async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
+    let database = &settings.database;
+    let mut options = StoreOptions::default();
+    options.max_connections = database.max_connections;
+    options.acquire_timeout = *database.acquire_timeout;
+    options.statement_timeout = *database.statement_timeout;
+    Ok(Store::open(settings.database_url.expose(), options).await?)
+}
+
+async fn bring_up_to_date(store: &Store, migrate: Migrate) -> Result<(), BuildError> {
+    match store.schema(MIGRATIONS).await? {
+        SchemaState::Current => Ok(()),
+        SchemaState::Newer { unknown } => Err(BuildError::Newer(unknown.join(", "))),
+        SchemaState::Older { pending } if migrate == Migrate::Refuse => Err(BuildError::Older(pending.join(", "))),
+        SchemaState::Older { .. } | SchemaState::Empty => {
+            let applied = store.migrate(MIGRATIONS).await?;
+            tracing::info!(migrations = applied.join(", "), "the database was migrated");
+            Ok(())
+        }
+    }
+}
+
+/// `app.db` has its master key in `app.db.master-key`.
+fn master_key_file_beside(database_url: &str) -> Option<PathBuf> {
+    database_url.strip_prefix("sqlite://").map(|path| PathBuf::from(format!("{path}.master-key")))
+}
+
+fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
+    if weak {
+        return HashingOptions { queue: settings.passwords.queue, ..HashingOptions::cheap() };
+    }
+    let passwords = &settings.passwords;
+    let mut options = HashingOptions {
+        costs: Argon2Costs {
+            memory_kib: passwords.memory_kib,
+            iterations: passwords.iterations,
+            parallelism: passwords.parallelism,
+        },
+        queue: passwords.queue,
+        ..HashingOptions::default()
+    };
+    if passwords.threads > 0 {
+        options.threads = passwords.threads;
+    }
+    options
+}
+
+fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {
+    use http::Method;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+    let origins = &settings.http.allowed_origins;
+    if origins.is_empty() {
+        return Ok(None);
+    }
+    let is_origin = |text: &String| {
+        url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
+    };
+    if let Some(bad) = origins.iter().find(|text| !is_origin(text)) {
+        return Err(setting("http.allowed_origins", format!("`{bad}` is no origin such as https://app.example.com")));
+    }
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|text| HeaderValue::from_str(text).ok()).collect();
+    Ok(Some(
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+            .allow_headers([AUTHORIZATION, CONTENT_TYPE])
+            .expose_headers([RETRY_AFTER, WWW_AUTHENTICATE, http::HeaderName::from_static("x-request-id")])
+            .max_age(std::time::Duration::from_secs(3600)),
+    ))
+}

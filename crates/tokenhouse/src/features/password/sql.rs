@@ -1,0 +1,76 @@
+//! The memory of passwords.
+
+use jiff::Timestamp;
+
+use crate::base::id::UserId;
+use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+use crate::kernel::account::{User, key};
+
+/// An account somebody wants to be let into.
+pub(super) struct Known {
+    pub(super) user: User,
+    pub(super) hash: Option<String>,
+}
+
+impl FromRow for Known {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { user: User::from_row(row)?, hash: row.get(12)? })
+    }
+}
+
+macro_rules! known {
+    ($condition:literal) => {
+        concat!(
+            "
+    SELECT id, email, email_verified_at, username, is_superuser, roles, profile, disabled_at, created_at, updated_at,
+           last_login_at, epoch, hash
+    FROM users
+    LEFT JOIN passwords ON user_id = id
+    WHERE ",
+            $condition
+        )
+    };
+}
+
+const BY_EMAIL: &str = known!("email_key = $1");
+const BY_USERNAME: &str = known!("username_key = $1");
+
+/// The account that a login means: a name with an `@` is an e-mail address, and no username has one.
+pub(super) async fn by_name(on: &mut impl Executor, name: &str) -> Result<Option<Known>, StoreError> {
+    let key = key(name);
+    query(if key.contains('@') { BY_EMAIL } else { BY_USERNAME }).bind(key).optional(on).await
+}
+
+const INSERT: &str = "
+    INSERT INTO passwords (user_id, hash, changed_at)
+    VALUES ($1, $2, $3)";
+
+pub(super) async fn insert(on: &mut impl Executor, user: UserId, hash: &str, now: Timestamp) -> Result<u64, StoreError> {
+    query(INSERT).bind(user).bind(hash).bind(now).execute(on).await
+}
+
+const REPLACE: &str = "
+    INSERT INTO passwords (user_id, hash, changed_at)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
+
+pub(super) async fn replace(on: &mut impl Executor, user: UserId, hash: &str, now: Timestamp) -> Result<u64, StoreError> {
+    query(REPLACE).bind(user).bind(hash).bind(now).execute(on).await
+}
+
+const UPGRADE: &str = "
+    UPDATE passwords
+    SET hash = $1
+    WHERE user_id = $2 AND hash = $3";
+
+/// The same password under today's costs, unless it was changed in the meantime.
+pub(super) async fn upgrade(on: &mut impl Executor, user: UserId, new: &str, old: &str) -> Result<u64, StoreError> {
+    query(UPGRADE).bind(new).bind(user).bind(old).execute(on).await
+}
+
+const CHANGED_AT: &str = "SELECT changed_at FROM passwords WHERE user_id = $1";
+
+pub(super) async fn changed_at(on: &mut impl Executor, user: UserId) -> Result<Option<Timestamp>, StoreError> {
+    let row: Option<(Timestamp,)> = query(CHANGED_AT).bind(user).optional(on).await?;
+    Ok(row.map(|(at,)| at))
+}

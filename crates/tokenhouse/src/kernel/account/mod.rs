@@ -1,0 +1,290 @@
+//! Accounts: who a user is. How they prove it is the business of the features.
+
+mod name;
+pub(crate) mod routes;
+mod sql;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub use self::name::{Email, NameError, Username};
+use super::event::{self, Event};
+use super::house::Tokenhouse;
+use super::session;
+use crate::base::error::{Code, Error, FieldError};
+use crate::base::http::Origin;
+use crate::base::id::UserId;
+use crate::base::settings::Identifier;
+use crate::base::store::Tx;
+
+/// A user as the API shows one.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct User {
+    /// Stable for ever; the `sub` of the user's tokens.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: UserId,
+    /// As the user wrote it.
+    pub email: Option<String>,
+    /// Whether the user has shown that mail to it arrives.
+    pub email_verified: bool,
+    /// As the user wrote it; compared without regard to case.
+    pub username: Option<String>,
+    /// Whether the account may be used.
+    pub is_active: bool,
+    /// Whether the account may do everything.
+    pub is_superuser: bool,
+    /// What the account may do, as the application understands it.
+    pub roles: Vec<String>,
+    /// What the application keeps with the account; the user may change it.
+    #[schema(value_type = Object)]
+    pub profile: Map<String, Value>,
+    /// When the account was opened.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When anything of the above last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// When somebody last logged in to it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_login_at: Option<Timestamp>,
+    /// Counts the changes that end all logins, so that a login which began before one cannot end after it.
+    #[serde(skip)]
+    pub(crate) epoch: i64,
+}
+
+impl User {
+    /// Whether the account has this role; a superuser has every role.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.is_superuser || self.roles.iter().any(|held| held == role)
+    }
+}
+
+/// What an account is opened with.
+#[derive(Clone, Debug, Default)]
+pub struct NewUser {
+    /// Where mail arrives.
+    pub email: Option<Email>,
+    /// What the user is called.
+    pub username: Option<Username>,
+    /// What the application keeps with the account.
+    pub profile: Map<String, Value>,
+    /// What the account may do.
+    pub roles: Vec<String>,
+    /// Whether it may do everything.
+    pub is_superuser: bool,
+    /// Whether somebody has shown that mail to the address arrives.
+    pub email_verified: bool,
+}
+
+/// What became of an account that was to be opened.
+pub(crate) enum Opened {
+    New(User),
+    EmailTaken,
+    UsernameTaken,
+}
+
+/// A step: opens an account. What it is logged in with is added in the same transaction.
+pub(crate) async fn open(tx: &mut Tx, house: &Tokenhouse, new: &NewUser, now: Timestamp) -> Result<Opened, Error> {
+    let id = UserId(house.0.entropy.uuid_v7(now)?);
+    if let Some(user) = sql::insert(tx, id, new, now).await? {
+        return Ok(Opened::New(user));
+    }
+    let email_taken = match &new.email {
+        Some(email) => sql::by_email(tx, email.key()).await?.is_some(),
+        None => false,
+    };
+    Ok(if email_taken { Opened::EmailTaken } else { Opened::UsernameTaken })
+}
+
+/// A step: notes the login, if the account may still be used and nothing since `user` was read ended its logins.
+pub(crate) async fn note_login(tx: &mut Tx, user: &User, now: Timestamp) -> Result<Option<User>, Error> {
+    Ok(sql::note_login(tx, user.id, user.epoch, now).await?)
+}
+
+/// A step: whatever login is under way with what `user` was read as will fail.
+pub(crate) async fn bump_epoch(tx: &mut Tx, user: &User, now: Timestamp) -> Result<bool, Error> {
+    Ok(sql::bump_epoch(tx, user.id, user.epoch, now).await? == 1)
+}
+
+/// What a user may change of themselves; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// The new username.
+    pub username: Option<Username>,
+    /// The new profile, as a whole.
+    pub profile: Option<Map<String, Value>>,
+}
+
+impl Tokenhouse {
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// When the database cannot be reached; the same for all below.
+    pub async fn user(&self, id: UserId) -> Result<Option<User>, Error> {
+        Ok(sql::by_id(&mut self.0.store.read().await?, id).await?)
+    }
+
+    /// The user with this e-mail address or username.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    pub async fn user_by_name(&self, name: &str) -> Result<Option<User>, Error> {
+        let mut reader = self.0.store.read().await?;
+        let key = name::key(name);
+        Ok(if key.contains('@') { sql::by_email(&mut reader, &key).await? } else { sql::by_username(&mut reader, &key).await? })
+    }
+
+    /// Users in the order of their sign-up, at most `limit` of those after `after`.
+    ///
+    /// # Errors
+    /// As [`user`](Self::user).
+    pub async fn users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, Error> {
+        Ok(sql::page(&mut self.0.store.read().await?, after.unwrap_or(UserId(uuid::Uuid::nil())), limit).await?)
+    }
+
+    /// Changes what `change` names.
+    ///
+    /// # Errors
+    /// `username_taken`; `invalid_fields` where the profile is too large; `not_found`.
+    pub async fn update_user(&self, id: UserId, change: UserChange) -> Result<User, Error> {
+        if let Some(profile) = &change.profile {
+            self.check_profile(profile)?;
+        }
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let changed = match sql::update(&mut tx, id, &change, now).await {
+            Err(error) if error.is_unique_violation() => return Err(username_taken()),
+            other => other?,
+        };
+        let Some(user) = changed else {
+            let exists = sql::by_id(&mut tx, id).await?.is_some();
+            return Err(if exists { username_taken() } else { no_such_user() });
+        };
+        event::write(&mut tx, &self.0.entropy, Event::new("user.updated", now).of_user(id)).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// Lets an account be used or not; when not, its sessions are over at once.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn set_user_active(&self, id: UserId, active: bool) -> Result<User, Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let user = sql::set_active(&mut tx, id, active, now).await?.ok_or_else(no_such_user)?;
+        let ended = if active { Vec::new() } else { session::end_all(&mut tx, self, id, None, now).await? };
+        let kind = if active { "user.enabled" } else { "user.disabled" };
+        event::write(&mut tx, &self.0.entropy, Event::new(kind, now).of_user(id)).await?;
+        tx.commit().await?;
+        self.remember_revoked(&ended, now);
+        Ok(user)
+    }
+
+    /// Says what an account may do. Tokens that were minted before say the old thing until they expire.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn set_user_rights(&self, id: UserId, is_superuser: bool, roles: &[String]) -> Result<User, Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let user = sql::set_rights(&mut tx, id, is_superuser, roles, now).await?.ok_or_else(no_such_user)?;
+        event::write(&mut tx, &self.0.entropy, Event::new("user.rights_changed", now).of_user(id)).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// Deletes an account and everything that is only its own; its sessions are over at once.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn delete_user(&self, id: UserId, origin: &Origin) -> Result<(), Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let ended = session::end_all(&mut tx, self, id, None, now).await?;
+        if sql::delete(&mut tx, id).await? == 0 {
+            return Err(no_such_user());
+        }
+        event::write(&mut tx, &self.0.entropy, Event::new("user.deleted", now).of_user(id).from_origin(origin)).await?;
+        tx.commit().await?;
+        self.remember_revoked(&ended, now);
+        Ok(())
+    }
+
+    /// Reads the names and the profile of somebody who wants an account, noting every fault.
+    pub(crate) fn check_new_user(
+        &self,
+        email: Option<&str>,
+        username: Option<&str>,
+        profile: Map<String, Value>,
+        faults: &mut Vec<FieldError>,
+    ) -> NewUser {
+        let mut parsed = NewUser { profile, ..NewUser::default() };
+        let missing = |name| FieldError::new(name, "missing", "is required");
+        match self.0.settings.accounts.identifier {
+            Identifier::Email | Identifier::Both if email.is_none() => faults.push(missing("email")),
+            Identifier::Either if email.is_none() && username.is_none() => faults.push(missing("email")),
+            _ => {}
+        }
+        if matches!(self.0.settings.accounts.identifier, Identifier::Username | Identifier::Both) && username.is_none() {
+            faults.push(missing("username"));
+        }
+        match email.map(Email::parse) {
+            Some(Ok(email)) => parsed.email = Some(email),
+            Some(Err(error)) => faults.push(FieldError::new("email", "email_invalid", error.to_string())),
+            None => {}
+        }
+        match username.map(|text| self.check_username(text)) {
+            Some(Ok(username)) => parsed.username = Some(username),
+            Some(Err(fault)) => faults.push(fault),
+            None => {}
+        }
+        if let Err(error) = self.check_profile(&parsed.profile) {
+            faults.extend(error.fields().iter().cloned());
+        }
+        parsed
+    }
+
+    /// The rule for usernames: the application's where it has one, else ours within the settings' lengths.
+    pub(crate) fn check_username(&self, text: &str) -> Result<Username, FieldError> {
+        let accounts = &self.0.settings.accounts;
+        let invalid = |detail: String| FieldError::new("username", "username_invalid", detail);
+        match &self.0.hooks.username_rule {
+            Some(rule) => {
+                rule(text).map_err(&invalid)?;
+                Username::unruled(text).map_err(|error| invalid(error.to_string()))
+            }
+            None => Username::parse(text, accounts.username_min_length..=accounts.username_max_length)
+                .map_err(|error| invalid(error.to_string())),
+        }
+    }
+
+    fn check_profile(&self, profile: &Map<String, Value>) -> Result<(), Error> {
+        let most = self.0.settings.accounts.profile_max_bytes;
+        let length = serde_json::to_string(profile).map_or(usize::MAX, |text| text.len());
+        if length <= most {
+            return Ok(());
+        }
+        Err(Error::invalid_fields(vec![FieldError::new(
+            "profile",
+            "profile_too_large",
+            format!("takes {length} bytes as JSON where at most {most} are kept"),
+        )]))
+    }
+}
+
+/// Somebody else has the address.
+pub(crate) fn email_taken() -> Error {
+    Error::new(Code::EmailTaken, "an account with this e-mail address exists")
+}
+
+/// Somebody else has the name.
+pub(crate) fn username_taken() -> Error {
+    Error::new(Code::UsernameTaken, "an account with this username exists")
+}
+
+fn no_such_user() -> Error {
+    Error::new(Code::NotFound, "there is no such user")
+}

@@ -1,0 +1,71 @@
+//! The door of accounts: a user's own.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{User, UserChange};
+use crate::base::error::Error;
+use crate::base::http::{Body, Problem};
+use crate::kernel::house::Tokenhouse;
+use crate::kernel::session::CurrentUser;
+
+pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
+    OpenApiRouter::new().routes(routes!(me, change))
+}
+
+/// Who am I
+#[utoipa::path(
+    get, path = "/users/me", tag = "Account", security(("password" = [])),
+    responses(
+        (status = 200, description = "The user whose token was sent", body = User),
+        (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn me(user: CurrentUser) -> Response {
+    answer(&user)
+}
+
+/// What may be changed; what is not named stays.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "documents the body that `Body` reads field by field")]
+struct ChangeBody {
+    /// A new username.
+    #[schema(min_length = 3, max_length = 32, example = "ada")]
+    username: Option<String>,
+    /// A new profile; it takes the place of the whole old one.
+    #[schema(value_type = Option<Object>)]
+    profile: Option<()>,
+}
+
+/// Change my account
+#[utoipa::path(
+    patch, path = "/users/me", tag = "Account", security(("password" = [])),
+    request_body = ChangeBody,
+    responses(
+        (status = 200, description = "The user as it is now", body = User),
+        (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`username_taken`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change(State(house): State<Tokenhouse>, user: CurrentUser, Body(mut body): Body) -> Result<Response, Error> {
+    let mut change = UserChange::default();
+    if let Some(text) = body.take_optional("username") {
+        match house.check_username(&text) {
+            Ok(username) => change.username = Some(username),
+            Err(fault) => body.fault(fault),
+        }
+    }
+    change.profile = body.take_object("profile");
+    body.finish()?;
+    Ok(answer(&house.update_user(user.id, change).await?))
+}
+
+fn answer(user: &User) -> Response {
+    ([(CACHE_CONTROL, "no-store")], Json(user)).into_response()
+}

@@ -1,0 +1,64 @@
+//! What happened: an append-only log, written in the transaction of the change itself, which the audit, the
+//! user's recent activity and, later, webhooks read. It never holds a password, hash, token or key.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::base::entropy::Entropy;
+use crate::base::error::Error;
+use crate::base::http::Origin;
+use crate::base::id::{SessionId, UserId};
+use crate::base::store::{Executor, StoreError, query};
+
+/// One thing that happened.
+pub(crate) struct Event {
+    pub(crate) kind: &'static str,
+    pub(crate) at: Timestamp,
+    pub(crate) user: Option<UserId>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) address: Option<std::net::IpAddr>,
+    pub(crate) data: Value,
+}
+
+impl Event {
+    pub(crate) fn new(kind: &'static str, at: Timestamp) -> Self {
+        Self { kind, at, user: None, session: None, address: None, data: Value::Object(serde_json::Map::new()) }
+    }
+
+    pub(crate) fn of_user(self, user: UserId) -> Self {
+        Self { user: Some(user), ..self }
+    }
+
+    pub(crate) fn in_session(self, session: SessionId) -> Self {
+        Self { session: Some(session), ..self }
+    }
+
+    pub(crate) fn from_origin(self, origin: &Origin) -> Self {
+        Self { address: origin.address, ..self }
+    }
+}
+
+const INSERT: &str = "
+    INSERT INTO events (id, at, kind, user_id, session_id, address, data)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+/// Takes part in the transaction of the change.
+pub(crate) async fn write(on: &mut impl Executor, entropy: &Entropy, event: Event) -> Result<(), Error> {
+    query(INSERT)
+        .bind(entropy.uuid_v7(event.at)?)
+        .bind(event.at)
+        .bind(event.kind)
+        .bind(event.user)
+        .bind(event.session)
+        .bind(event.address.map(|address| address.to_string()))
+        .bind(event.data.to_string())
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+const SWEEP: &str = "DELETE FROM events WHERE at < $1";
+
+pub(crate) async fn sweep(on: &mut impl Executor, before: Timestamp) -> Result<u64, StoreError> {
+    query(SWEEP).bind(before).execute(on).await
+}

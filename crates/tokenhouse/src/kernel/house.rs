@@ -1,0 +1,123 @@
+//! The house: what every part of it shares, behind one cheap handle.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokenhouse_verify::Verifier;
+
+use super::account::User;
+use super::keys::Keyring;
+use super::metrics::Metrics;
+use super::session::RefreshTokens;
+use crate::base::clock::Clock;
+use crate::base::entropy::Entropy;
+use crate::base::hashing::HashingPool;
+use crate::base::http::address::TrustedProxies;
+use crate::base::http::body::BodyLimits;
+use crate::base::http::limit::AddressLimit;
+use crate::base::http::observe::Observer;
+use crate::base::settings::Settings;
+use crate::base::store::Store;
+
+/// A running house: the handle that an application keeps in its state. Clones share everything.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, routing::get};
+/// use tokenhouse::{CurrentUser, Tokenhouse};
+///
+/// async fn hello(user: CurrentUser) -> String {
+///     format!("Hello, {}", user.email.as_deref().unwrap_or_default())
+/// }
+///
+/// let house = Tokenhouse::builder().database("sqlite://app.db").build().await?;
+/// let app: Router = Router::new().route("/hello", get(hello)).merge(house.router()).with_state(house);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Tokenhouse(pub(crate) Arc<House>);
+
+/// Claims that an application adds to the tokens of a user.
+pub type ClaimsHook = Arc<dyn Fn(&User) -> Map<String, Value> + Send + Sync>;
+/// An application's own rule for a text, saying what is wrong with it.
+pub type RuleHook = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// What an application decides for itself, in code.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    pub(crate) claims: Option<ClaimsHook>,
+    pub(crate) username_rule: Option<RuleHook>,
+    pub(crate) password_rule: Option<RuleHook>,
+}
+
+/// What the parts of a house share.
+pub(crate) struct House {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) entropy: Entropy,
+    pub(crate) hashing: HashingPool,
+    pub(crate) keys: Keyring,
+    pub(crate) verifier: Verifier,
+    pub(crate) refresh_tokens: RefreshTokens,
+    pub(crate) hooks: Hooks,
+    pub(crate) metrics: Metrics,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) address_limit: Option<AddressLimit>,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) cors: Option<tower_http::cors::CorsLayer>,
+    pub(crate) followed_until: tokio::sync::Mutex<Timestamp>,
+}
+
+impl Tokenhouse {
+    /// The settings it was built with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The database, for an application that keeps its own tables beside the house's: one SQL text for both
+    /// engines, and transactions that change both.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Where this house takes the time from.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// What checks its access tokens, for services in the same process.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.0.verifier
+    }
+
+    /// Flushes the database and closes it; call it when the last request has been answered.
+    pub async fn close(&self) {
+        self.0.store.close().await;
+    }
+}
+
+impl std::fmt::Debug for Tokenhouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokenhouse({} on {})", self.0.settings.public_url, self.0.store.engine().name())
+    }
+}
+
+impl FromRef<Tokenhouse> for BodyLimits {
+    fn from_ref(house: &Tokenhouse) -> Self {
+        let http = &house.0.settings.http;
+        Self { bytes: http.body_limit, time: *http.body_timeout }
+    }
+}
+
+impl FromRef<Tokenhouse> for TrustedProxies {
+    fn from_ref(house: &Tokenhouse) -> Self {
+        house.0.proxies.clone()
+    }
+}

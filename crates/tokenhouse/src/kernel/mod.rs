@@ -1,0 +1,27 @@
+//! Where the features meet: accounts, logins, sessions, keys, tokens, events.
+
+pub mod account;
+pub mod answer;
+pub mod brake;
+pub mod event;
+pub(crate) mod health;
+pub mod house;
+pub mod jobs;
+pub mod keys;
+pub mod login;
+pub(crate) mod metrics;
+pub mod session;
+pub mod token;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use house::Tokenhouse;
+
+/// What a feature adds to the house: a plain value, listed once in `features/mod.rs`.
+#[derive(Clone, Copy)]
+pub struct Feature {
+    /// Its name in the log and the documentation.
+    pub name: &'static str,
+    /// Its routes, with their documentation.
+    pub routes: fn() -> OpenApiRouter<Tokenhouse>,
+}

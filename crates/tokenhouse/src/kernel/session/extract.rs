@@ -1,0 +1,221 @@
+//! Extractors: who sends this request. An application's handler names one of them, and is not entered by
+//! anybody else.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use tokenhouse_verify::{Claims, Rejection, VerifiedToken};
+
+use crate::base::error::{Code, Error};
+use crate::base::id::{SessionId, UserId};
+use crate::kernel::account::User;
+use crate::kernel::house::Tokenhouse;
+
+/// A verified access token; no database is asked, so it is as quick as a look-up.
+///
+/// ```
+/// use tokenhouse::{AccessToken, Error};
+///
+/// async fn publish(token: AccessToken) -> Result<String, Error> {
+///     token.require_scope("posts:write")?;
+///     Ok(format!("{} may write", token.claims().sub.as_deref().unwrap_or_default()))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AccessToken(Arc<VerifiedToken>);
+
+impl AccessToken {
+    /// What the token says.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        self.0.claims()
+    }
+
+    /// Whose it is.
+    ///
+    /// # Errors
+    /// `token_invalid` where the subject is no user of this house.
+    pub fn user_id(&self) -> Result<UserId, Error> {
+        self.claims().sub.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| invalid("its subject is no user"))
+    }
+
+    /// The session it belongs to.
+    ///
+    /// # Errors
+    /// `token_invalid` where it names none.
+    pub fn session_id(&self) -> Result<SessionId, Error> {
+        self.claims().sid.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| invalid("it belongs to no session"))
+    }
+
+    /// Refuses a token without this scope.
+    ///
+    /// # Errors
+    /// `insufficient_scope` (RFC 6750 §3.1).
+    pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
+        if self.claims().has_scope(scope) {
+            return Ok(());
+        }
+        Err(Error::new(Code::InsufficientScope, format!("the token lacks the scope {scope}")).needs_scope(scope.to_owned()))
+    }
+}
+
+/// The user who sends the request, as the database has them now; refuses everybody who is not logged in.
+///
+/// ```
+/// use tokenhouse::CurrentUser;
+///
+/// async fn hello(user: CurrentUser) -> String {
+///     format!("Hello, {}", user.email.as_deref().unwrap_or("you"))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CurrentUser {
+    user: User,
+    token: AccessToken,
+}
+
+impl CurrentUser {
+    /// The token the request came with.
+    #[must_use]
+    pub fn token(&self) -> &AccessToken {
+        &self.token
+    }
+
+    /// The user alone.
+    #[must_use]
+    pub fn into_user(self) -> User {
+        self.user
+    }
+
+    /// Refuses a user without this role; a superuser has every role.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn require_role(&self, role: &str) -> Result<(), Error> {
+        if self.user.has_role(role) {
+            return Ok(());
+        }
+        Err(Error::new(Code::Forbidden, format!("this needs the role {role}")))
+    }
+
+    /// Refuses a token without this scope.
+    ///
+    /// # Errors
+    /// `insufficient_scope`.
+    pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
+        self.token.require_scope(scope)
+    }
+}
+
+impl std::ops::Deref for CurrentUser {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.user
+    }
+}
+
+/// The user who sends the request, or `None` for somebody who sends no token at all. A bad token is still
+/// refused: whoever sends one believes to be logged in.
+#[derive(Clone, Debug)]
+pub struct MaybeUser(pub Option<CurrentUser>);
+
+impl Tokenhouse {
+    /// Checks an access token: signature, issuer, audience, time and revocation.
+    ///
+    /// # Errors
+    /// `token_invalid`, `token_expired`, `token_revoked`.
+    pub fn verify(&self, token: &str) -> Result<AccessToken, Error> {
+        let now = u64::try_from(self.0.clock.now().as_second()).unwrap_or(0);
+        self.0.verifier.verify_at(token, now).map(AccessToken).map_err(|rejection| match rejection {
+            Rejection::Expired => Error::new(Code::TokenExpired, "the access token has expired"),
+            Rejection::Revoked => Error::new(Code::TokenRevoked, "the session of this access token is over"),
+            other => invalid(&other.to_string()),
+        })
+    }
+
+    async fn current_user(&self, token: AccessToken) -> Result<CurrentUser, Error> {
+        let user = self.user(token.user_id()?).await?.ok_or_else(|| invalid("its user is gone"))?;
+        if !user.is_active {
+            return Err(Error::new(Code::TokenRevoked, "the account of this access token is disabled"));
+        }
+        Ok(CurrentUser { user, token })
+    }
+}
+
+fn invalid(why: &str) -> Error {
+    Error::new(Code::TokenInvalid, format!("the access token is not valid: {why}"))
+}
+
+/// The token in the one `Authorization: Bearer` header (RFC 6750 §2.1), the only place it is taken from.
+fn bearer(parts: &Parts) -> Result<Option<&str>, Error> {
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(invalid("there is more than one Authorization header"));
+    }
+    let scheme_and_token = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match scheme_and_token {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(invalid("the Authorization header must be `Bearer` and the token")),
+    }
+}
+
+fn missing() -> Error {
+    Error::new(Code::TokenMissing, "send the access token as `Authorization: Bearer …`")
+}
+
+impl<S> FromRequestParts<S> for AccessToken
+where
+    Tokenhouse: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Tokenhouse::from_ref(state).verify(bearer(parts)?.ok_or_else(missing)?)
+    }
+}
+
+impl<S> OptionalFromRequestParts<S> for AccessToken
+where
+    Tokenhouse: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
+        bearer(parts)?.map(|token| Tokenhouse::from_ref(state).verify(token)).transpose()
+    }
+}
+
+impl<S> FromRequestParts<S> for CurrentUser
+where
+    Tokenhouse: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let house = Tokenhouse::from_ref(state);
+        let token = house.verify(bearer(parts)?.ok_or_else(missing)?)?;
+        house.current_user(token).await
+    }
+}
+
+impl<S> FromRequestParts<S> for MaybeUser
+where
+    Tokenhouse: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        if bearer(parts)?.is_none() {
+            return Ok(Self(None));
+        }
+        CurrentUser::from_request_parts(parts, state).await.map(|user| Self(Some(user)))
+    }
+}

@@ -1,0 +1,332 @@
+//! Sessions: one login on one device, one row however long it lives.
+//!
+//! A refresh is one guarded `UPDATE` of that row's generation. A token one generation behind, within the
+//! grace, gets the current token again, since the answer was lost or two tabs raced; anything older, or one
+//! behind after the grace, means that somebody holds a copy, and ends the session. Ending a session also
+//! kills its access tokens: its id goes into the set that every verification asks.
+
+mod extract;
+mod refresh_token;
+pub(crate) mod routes;
+mod sql;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use self::extract::{AccessToken, CurrentUser, MaybeUser};
+pub use self::refresh_token::{PREFIX, Presented, RefreshTokens};
+use super::account::User;
+use super::event::{self, Event};
+use super::house::Tokenhouse;
+use super::login::Complete;
+use super::token::TokenSet;
+use crate::base::clock::{after, before};
+use crate::base::error::{Code, Error};
+use crate::base::http::Origin;
+use crate::base::id::{SessionId, UserId};
+use crate::base::secret::Secret;
+use crate::base::store::Tx;
+
+/// One login on one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// The `sid` of its access tokens.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The OAuth client it was opened for, if any.
+    pub client_id: Option<String>,
+    /// What its tokens may be used for.
+    pub scope: String,
+    /// How the user proved who they are.
+    pub method: String,
+    /// How often it was refreshed.
+    pub generation: i64,
+    /// When the user logged in.
+    pub created_at: Timestamp,
+    /// When it was last refreshed.
+    pub rotated_at: Timestamp,
+    /// When it is over however often it is refreshed.
+    pub expires_at: Timestamp,
+    /// When it was ended.
+    pub revoked_at: Option<Timestamp>,
+    /// Where the user logged in from.
+    pub address: Option<String>,
+    /// What they logged in with.
+    pub user_agent: Option<String>,
+}
+
+/// What a presented refresh token turned out to be.
+#[derive(Debug)]
+pub enum Rotation {
+    /// The current one: it has been used up, and this session has a new one.
+    Fresh(Session),
+    /// The one before, within the grace: nothing was written.
+    Replayed(Session),
+    /// One that had been used up long ago; the session is over now.
+    Reused(Session),
+    /// Genuine, but its session has expired.
+    Expired,
+    /// Not ours, or its session is over.
+    Unknown,
+}
+
+/// A step: opens a session for somebody who has proven everything that was asked.
+pub(crate) async fn open(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    login: &Complete,
+    scope: String,
+    origin: &Origin,
+) -> Result<(Session, Vec<SessionId>), Error> {
+    let (user, now) = (login.user(), login.at());
+    let settings = &house.0.settings.sessions;
+    let session = Session {
+        id: SessionId(house.0.entropy.uuid_v7(now)?),
+        user_id: user.id,
+        client_id: None,
+        scope,
+        method: login.method().to_owned(),
+        generation: 0,
+        created_at: now,
+        rotated_at: now,
+        expires_at: after(now, *settings.absolute_lifetime),
+        revoked_at: None,
+        address: origin.address.map(|address| address.to_string()),
+        user_agent: origin.user_agent.clone(),
+    };
+    let others = settings.max_per_user.max(1) - 1;
+    let mut ended = Vec::new();
+    for (id,) in sql::beyond(tx, user.id, others, house.idle_since(now), now).await? {
+        ended.extend(end(tx, house, SessionId(id), user.id, now).await?);
+    }
+    sql::insert(tx, &session, origin.network().map(|network| network.to_string())).await?;
+    Ok((session, ended))
+}
+
+/// A step: ends one session of the user, if it is not over.
+pub(crate) async fn end(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    id: SessionId,
+    user: UserId,
+    now: Timestamp,
+) -> Result<Option<SessionId>, Error> {
+    if sql::end(tx, id, user, now).await? == 0 {
+        return Ok(None);
+    }
+    sql::revoke(tx, id, now, house.forget_at(now)).await?;
+    Ok(Some(id))
+}
+
+/// A step: ends all sessions of the user, but perhaps one.
+pub(crate) async fn end_all(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    user: UserId,
+    except: Option<SessionId>,
+    now: Timestamp,
+) -> Result<Vec<SessionId>, Error> {
+    let except = except.unwrap_or(SessionId(uuid::Uuid::nil()));
+    let ended: Vec<_> =
+        sql::end_all(tx, user, except, now).await?.into_iter().map(|(id,)| SessionId(id)).collect();
+    for id in &ended {
+        sql::revoke(tx, *id, now, house.forget_at(now)).await?;
+    }
+    Ok(ended)
+}
+
+impl Tokenhouse {
+    /// Uses a refresh token up and gives the session's next tokens (RFC 6749 §6).
+    ///
+    /// # Errors
+    /// `refresh_invalid`, `refresh_expired`, `refresh_reused`.
+    pub async fn refresh(&self, token: &Secret, origin: &Origin) -> Result<(User, TokenSet), Error> {
+        let now = self.0.clock.now();
+        let session = match self.rotate(token, origin, now).await? {
+            Rotation::Fresh(session) => {
+                self.0.metrics.refreshes.fresh.inc();
+                session
+            }
+            Rotation::Replayed(session) => {
+                self.0.metrics.refreshes.replayed.inc();
+                session
+            }
+            Rotation::Reused(session) => {
+                self.0.metrics.refreshes.reused.inc();
+                tracing::warn!(session = %session.id, "a used refresh token came back; its session was ended");
+                return Err(Error::new(
+                    Code::RefreshReused,
+                    "this refresh token had been used before, so its session was ended; log in again",
+                ));
+            }
+            Rotation::Expired => {
+                self.0.metrics.refreshes.refused.inc();
+                return Err(Error::new(Code::RefreshExpired, "the session has expired; log in again"));
+            }
+            Rotation::Unknown => {
+                self.0.metrics.refreshes.refused.inc();
+                return Err(unknown());
+            }
+        };
+        // Disabling or deleting a user ends the sessions too, so this only closes the gap between the two statements.
+        let user = self.user(session.user_id).await?.filter(|user| user.is_active).ok_or_else(unknown)?;
+        let tokens = self.mint(&user, &session, now)?;
+        Ok((user, tokens))
+    }
+
+    async fn rotate(&self, token: &Secret, origin: &Origin, now: Timestamp) -> Result<Rotation, Error> {
+        let Some(presented) = self.0.refresh_tokens.read(token.expose()) else { return Ok(Rotation::Unknown) };
+        let idle_since = self.idle_since(now);
+        let mut single = self.0.store.single();
+        if let Some(session) =
+            sql::rotate(&mut single, presented.session, presented.generation, idle_since, now).await?
+        {
+            return Ok(Rotation::Fresh(session));
+        }
+        let Some(session) = sql::by_id(&mut self.0.store.read().await?, presented.session).await? else {
+            return Ok(Rotation::Unknown);
+        };
+        if session.revoked_at.is_some() {
+            return Ok(Rotation::Unknown);
+        }
+        if session.expires_at <= now || session.rotated_at <= idle_since {
+            return Ok(Rotation::Expired);
+        }
+        let grace = self.0.settings.sessions.refresh_grace.signed();
+        let age = now.duration_since(session.rotated_at);
+        match session.generation - presented.generation {
+            // It became current between the two statements, which only a clock set back can do.
+            ..=0 => Ok(Rotation::Unknown),
+            1 if age <= grace => Ok(Rotation::Replayed(session)),
+            _ => {
+                self.end_reused(&session, origin, now).await?;
+                Ok(Rotation::Reused(session))
+            }
+        }
+    }
+
+    async fn end_reused(&self, session: &Session, origin: &Origin, now: Timestamp) -> Result<(), Error> {
+        let mut tx = self.0.store.write().await?;
+        let ended = end(&mut tx, self, session.id, session.user_id, now).await?;
+        if ended.is_some() {
+            let event = Event::new("session.refresh_reused", now).of_user(session.user_id).in_session(session.id);
+            event::write(&mut tx, &self.0.entropy, event.from_origin(origin)).await?;
+        }
+        tx.commit().await?;
+        self.remember_revoked(ended.as_slice(), now);
+        Ok(())
+    }
+
+    /// Ends one session of the user; its access tokens are refused from now on. Gives whether it was not over yet.
+    ///
+    /// # Errors
+    /// When the database cannot be reached; the same for all below.
+    pub async fn end_session(&self, user: UserId, id: SessionId, origin: &Origin) -> Result<bool, Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let ended = end(&mut tx, self, id, user, now).await?;
+        if ended.is_some() {
+            let event = Event::new("session.ended", now).of_user(user).in_session(id).from_origin(origin);
+            event::write(&mut tx, &self.0.entropy, event).await?;
+        }
+        tx.commit().await?;
+        self.remember_revoked(ended.as_slice(), now);
+        Ok(ended.is_some())
+    }
+
+    /// Ends the session that a refresh token belongs to, however old the token is.
+    ///
+    /// # Errors
+    /// `refresh_invalid` when this house did not make it.
+    pub async fn end_session_of(&self, token: &Secret, origin: &Origin) -> Result<(), Error> {
+        let presented = self.0.refresh_tokens.read(token.expose()).ok_or_else(unknown)?;
+        let session = sql::by_id(&mut self.0.store.read().await?, presented.session).await?;
+        if let Some(session) = session {
+            self.end_session(session.user_id, session.id, origin).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends every session of the user, but perhaps one; gives how many.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session).
+    pub async fn end_all_sessions(&self, user: UserId, except: Option<SessionId>, origin: &Origin) -> Result<usize, Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let ended = end_all(&mut tx, self, user, except, now).await?;
+        let event = Event::new("session.all_ended", now).of_user(user).from_origin(origin);
+        event::write(&mut tx, &self.0.entropy, event).await?;
+        tx.commit().await?;
+        self.remember_revoked(&ended, now);
+        Ok(ended.len())
+    }
+
+    /// The sessions of the user that are not over, the last used first.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session).
+    pub async fn sessions(&self, user: UserId) -> Result<Vec<Session>, Error> {
+        let now = self.0.clock.now();
+        Ok(sql::live(&mut self.0.store.read().await?, user, self.idle_since(now), now).await?)
+    }
+
+    /// Whether the user has logged in from this network before.
+    pub(crate) async fn knows_network(&self, user: UserId, origin: &Origin) -> Result<bool, Error> {
+        match origin.network() {
+            Some(network) => {
+                Ok(sql::known_network(&mut self.0.store.read().await?, user, &network.to_string()).await?)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Follows what other nodes revoked since `since`.
+    pub(crate) async fn follow_revocations(&self, since: Timestamp) -> Result<(), Error> {
+        let now = self.0.clock.now();
+        let revoked = sql::revoked_since(&mut self.0.store.read().await?, since, now).await?;
+        let seconds = |at: Timestamp| u64::try_from(at.as_second()).unwrap_or(u64::MAX);
+        let set = self.0.verifier.revocations();
+        set.extend(revoked.into_iter().map(|(id, forget_at)| (id.into_bytes().into(), seconds(forget_at))));
+        set.forget_before(seconds(now));
+        Ok(())
+    }
+
+    /// Removes sessions and revocations that have nothing to tell any more.
+    pub(crate) async fn sweep_sessions(&self, now: Timestamp) -> Result<u64, Error> {
+        let mut gone = sql::sweep_revocations(&mut self.0.store.single(), now).await?;
+        let mut next = Some(SessionId(uuid::Uuid::nil()));
+        while let Some(after) = next {
+            let mut tx = self.0.store.write().await?;
+            let (count, end) = sql::sweep_page(&mut tx, after, self.idle_since(now), now).await?;
+            tx.commit().await?;
+            gone += count;
+            next = end;
+        }
+        Ok(gone)
+    }
+
+    /// After the commit: this node refuses them before it answers.
+    pub(crate) fn remember_revoked(&self, ended: &[SessionId], now: Timestamp) {
+        let forget_at = u64::try_from(self.forget_at(now).as_second()).unwrap_or(u64::MAX);
+        for id in ended {
+            self.0.verifier.revocations().revoke(id.0.into_bytes(), forget_at);
+        }
+    }
+
+    /// When the last access token that lives now will have expired everywhere.
+    fn forget_at(&self, now: Timestamp) -> Timestamp {
+        let tokens = &self.0.settings.tokens;
+        after(now, *tokens.access_lifetime + *tokens.leeway + Duration::from_secs(60))
+    }
+
+    fn idle_since(&self, now: Timestamp) -> Timestamp {
+        before(now, *self.0.settings.sessions.idle_lifetime)
+    }
+}
+
+fn unknown() -> Error {
+    Error::new(Code::RefreshInvalid, "the refresh token is not valid, or its session is over; log in again")
+}

@@ -1,0 +1,217 @@
+//! The memory of sessions.
+
+use jiff::Timestamp;
+
+use super::Session;
+use crate::base::id::{SessionId, UserId};
+use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+
+macro_rules! columns {
+    () => {
+        "id, user_id, client_id, scope, method, generation, created_at, rotated_at, expires_at, revoked_at, address, \
+         user_agent"
+    };
+}
+
+impl FromRow for Session {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: SessionId(row.get(0)?),
+            user_id: UserId(row.get(1)?),
+            client_id: row.get(2)?,
+            scope: row.get(3)?,
+            method: row.get(4)?,
+            generation: row.get(5)?,
+            created_at: row.get(6)?,
+            rotated_at: row.get(7)?,
+            expires_at: row.get(8)?,
+            revoked_at: row.get(9)?,
+            address: row.get(10)?,
+            user_agent: row.get(11)?,
+        })
+    }
+}
+
+const INSERT: &str = "
+    INSERT INTO sessions (id, user_id, client_id, scope, method, generation, created_at, rotated_at, expires_at,
+                          address, network, user_agent)
+    VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11)";
+
+pub(super) async fn insert(on: &mut impl Executor, session: &Session, network: Option<String>) -> Result<u64, StoreError> {
+    query(INSERT)
+        .bind(session.id)
+        .bind(session.user_id)
+        .bind(session.client_id.as_deref())
+        .bind(session.scope.as_str())
+        .bind(session.method.as_str())
+        .bind(session.created_at)
+        .bind(session.rotated_at)
+        .bind(session.expires_at)
+        .bind(session.address.as_deref())
+        .bind(network)
+        .bind(session.user_agent.as_deref())
+        .execute(on)
+        .await
+}
+
+const ROTATE: &str = concat!(
+    "
+    UPDATE sessions
+    SET generation = generation + 1, rotated_at = $1
+    WHERE id = $2
+      AND generation = $3
+      AND revoked_at IS NULL
+      AND expires_at > $1
+      AND rotated_at > $4
+    RETURNING ",
+    columns!()
+);
+
+/// The one statement that decides who of any number of presenters refreshed.
+pub(super) async fn rotate(
+    on: &mut impl Executor,
+    id: SessionId,
+    generation: i64,
+    idle_since: Timestamp,
+    now: Timestamp,
+) -> Result<Option<Session>, StoreError> {
+    query(ROTATE).bind(now).bind(id).bind(generation).bind(idle_since).optional(on).await
+}
+
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1");
+
+pub(super) async fn by_id(on: &mut impl Executor, id: SessionId) -> Result<Option<Session>, StoreError> {
+    query(BY_ID).bind(id).optional(on).await
+}
+
+const LIVE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    "
+    FROM sessions
+    WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND rotated_at > $3
+    ORDER BY rotated_at DESC, id DESC
+    LIMIT 1000"
+);
+
+pub(super) async fn live(
+    on: &mut impl Executor,
+    user: UserId,
+    idle_since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<Session>, StoreError> {
+    query(LIVE).bind(user).bind(now).bind(idle_since).all(on).await
+}
+
+const BEYOND: &str = "
+    SELECT id
+    FROM sessions
+    WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND rotated_at > $3
+    ORDER BY rotated_at DESC, id DESC
+    LIMIT 100 OFFSET $4";
+
+/// The sessions longest unused, beyond the `most` that may stay.
+pub(super) async fn beyond(
+    on: &mut impl Executor,
+    user: UserId,
+    most: u32,
+    idle_since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<(uuid::Uuid,)>, StoreError> {
+    query(BEYOND).bind(user).bind(now).bind(idle_since).bind(i64::from(most)).all(on).await
+}
+
+const KNOWN_NETWORK: &str = "
+    SELECT COUNT(*)
+    FROM sessions
+    WHERE user_id = $1 AND network = $2";
+
+/// Whether the user has logged in from there before, as far as sessions are remembered.
+pub(super) async fn known_network(on: &mut impl Executor, user: UserId, network: &str) -> Result<bool, StoreError> {
+    let (count,): (i64,) = query(KNOWN_NETWORK).bind(user).bind(network).one(on).await?;
+    Ok(count > 0)
+}
+
+const END: &str = "
+    UPDATE sessions
+    SET revoked_at = $1
+    WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL";
+
+pub(super) async fn end(on: &mut impl Executor, id: SessionId, user: UserId, now: Timestamp) -> Result<u64, StoreError> {
+    query(END).bind(now).bind(id).bind(user).execute(on).await
+}
+
+const END_ALL: &str = "
+    UPDATE sessions
+    SET revoked_at = $1
+    WHERE user_id = $2 AND revoked_at IS NULL AND id <> $3
+    RETURNING id";
+
+/// Ends every session of the user but `except`; gives those that were not over before.
+pub(super) async fn end_all(
+    on: &mut impl Executor,
+    user: UserId,
+    except: SessionId,
+    now: Timestamp,
+) -> Result<Vec<(uuid::Uuid,)>, StoreError> {
+    query(END_ALL).bind(now).bind(user).bind(except).all(on).await
+}
+
+const REVOKE: &str = "
+    INSERT INTO revocations (id, revoked_at, forget_at)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (id) DO NOTHING";
+
+/// Tells every node, through the database, that access tokens of this session are dead.
+pub(super) async fn revoke(
+    on: &mut impl Executor,
+    id: SessionId,
+    now: Timestamp,
+    forget_at: Timestamp,
+) -> Result<u64, StoreError> {
+    query(REVOKE).bind(id).bind(now).bind(forget_at).execute(on).await
+}
+
+const REVOKED_SINCE: &str = "
+    SELECT id, forget_at
+    FROM revocations
+    WHERE revoked_at > $1 AND forget_at > $2";
+
+pub(super) async fn revoked_since(
+    on: &mut impl Executor,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<(uuid::Uuid, Timestamp)>, StoreError> {
+    query(REVOKED_SINCE).bind(since).bind(now).all(on).await
+}
+
+const SWEEP_REVOCATIONS: &str = "DELETE FROM revocations WHERE forget_at < $1";
+
+pub(super) async fn sweep_revocations(on: &mut impl Executor, now: Timestamp) -> Result<u64, StoreError> {
+    query(SWEEP_REVOCATIONS).bind(now).execute(on).await
+}
+
+const PAGE_END: &str = "
+    SELECT id
+    FROM sessions
+    WHERE id > $1
+    ORDER BY id
+    LIMIT 1 OFFSET 999";
+
+const SWEEP_PAGE: &str = "
+    DELETE FROM sessions
+    WHERE id > $1 AND id <= $2 AND (expires_at < $3 OR rotated_at < $4)";
+
+/// Removes what is over from the thousand sessions that follow `after`; gives where to go on. Pages, and no
+/// index on the times: a refresh changes them, and would have to change the index too.
+pub(super) async fn sweep_page(
+    on: &mut impl Executor,
+    after: SessionId,
+    idle_since: Timestamp,
+    now: Timestamp,
+) -> Result<(u64, Option<SessionId>), StoreError> {
+    let end: Option<(uuid::Uuid,)> = query(PAGE_END).bind(after).optional(on).await?;
+    let last = end.map_or(uuid::Uuid::max(), |(id,)| id);
+    let gone = query(SWEEP_PAGE).bind(after).bind(last).bind(now).bind(idle_since).execute(on).await?;
+    Ok((gone, end.map(|(id,)| SessionId(id))))
+}

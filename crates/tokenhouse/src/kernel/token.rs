@@ -1,0 +1,89 @@
+//! Minting access tokens (RFC 9068), and the answer that carries them (RFC 6749 §5.1).
+
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokenhouse_verify::{Audience, Claims};
+
+use super::account::User;
+use super::house::Tokenhouse;
+use super::keys::SigningKey;
+use super::session::Session;
+use crate::base::error::Error;
+use crate::base::secret::Secret;
+
+/// Claims that only the house itself writes: RFC 9068 §2.2, RFC 7519 §4.1 and those that confirm a key or
+/// an actor, which a resource server would believe.
+pub const RESERVED_CLAIMS: &[&str] = &[
+    "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope", "cnf", "act", "may_act", "auth_time",
+    "acr", "amr", "azp", "nonce", "events", "token_type", "typ",
+];
+
+/// What a login or a refresh gives to the client.
+#[derive(Clone, Debug)]
+pub struct TokenSet {
+    /// A JWT that resource servers check by themselves.
+    pub access_token: Secret,
+    /// How long it lives, in seconds.
+    pub expires_in: u64,
+    /// Good for one refresh.
+    pub refresh_token: Secret,
+    /// What the tokens may be used for, separated by spaces.
+    pub scope: String,
+}
+
+/// The first segment of every token that `key` signs.
+pub(crate) fn header(key: &SigningKey) -> String {
+    let header = serde_json::json!({ "alg": key.algorithm().to_string(), "kid": key.kid(), "typ": "at+jwt" });
+    BASE64URL_NOPAD.encode(header.to_string().as_bytes())
+}
+
+impl Tokenhouse {
+    /// The tokens of `session` as it stands.
+    pub(crate) fn mint(&self, user: &User, session: &Session, now: Timestamp) -> Result<TokenSet, Error> {
+        let settings = &self.0.settings;
+        let lifetime = settings.tokens.access_lifetime.as_secs();
+        let issued = u64::try_from(now.as_second()).unwrap_or(0);
+        let mut extra = self.custom_claims(user);
+        if !user.roles.is_empty() {
+            extra.insert("roles".to_owned(), user.roles.clone().into());
+        }
+        let claims = Claims {
+            iss: Some(settings.public_url.clone()),
+            sub: Some(user.id.to_string()),
+            aud: Audience::from(settings.tokens.audience.as_deref().unwrap_or(&settings.public_url)),
+            // A token does not outlive its session.
+            exp: (issued + lifetime).min(u64::try_from(session.expires_at.as_second()).unwrap_or(0)),
+            iat: Some(issued),
+            nbf: None,
+            jti: Some(self.0.entropy.uuid_v7(now)?.to_string()),
+            sid: Some(session.id.to_string()),
+            client_id: session.client_id.clone(),
+            scope: Some(session.scope.clone()),
+            extra,
+        };
+        let expires_in = claims.exp.saturating_sub(issued);
+        let ring = self.0.keys.ring();
+        let payload = serde_json::to_vec(&claims).map_err(Error::internal)?;
+        let mut token = String::with_capacity(ring.header.len() + payload.len() * 4 / 3 + 360);
+        token.push_str(&ring.header);
+        token.push('.');
+        BASE64URL_NOPAD.encode_append(&payload, &mut token);
+        let signature = ring.active.sign(token.as_bytes()).map_err(Error::internal)?;
+        token.push('.');
+        BASE64URL_NOPAD.encode_append(&signature, &mut token);
+        Ok(TokenSet {
+            access_token: Secret::from(token),
+            expires_in,
+            refresh_token: self.0.refresh_tokens.derive(session),
+            scope: session.scope.clone(),
+        })
+    }
+
+    /// The settings' claims, then the application's, which know the user; reserved names are left out.
+    fn custom_claims(&self, user: &User) -> Map<String, Value> {
+        let settings = self.0.settings.tokens.claims.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let application = self.0.hooks.claims.as_ref().map(|claims| claims(user)).unwrap_or_default();
+        settings.chain(application).filter(|(name, _)| !RESERVED_CLAIMS.contains(&name.as_str())).collect()
+    }
+}

@@ -1,0 +1,16 @@
+//! The steps by which a database becomes today's, in order. A step that has been released is never changed.
+
+use crate::base::store::Migration;
+
+macro_rules! migrations {
+    ($($name:literal),* $(,)?) => {
+        /// Every step there is.
+        pub const MIGRATIONS: &[Migration] = &[$(Migration {
+            name: $name,
+            sqlite: include_str!(concat!("../migrations/sqlite/", $name, ".sql")),
+            postgres: include_str!(concat!("../migrations/postgres/", $name, ".sql")),
+        }),*];
+    };
+}
+
+migrations!["0001_house", "0002_passwords"];
