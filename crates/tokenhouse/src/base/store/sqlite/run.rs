@@ -109,6 +109,7 @@ fn is_outside(error: &rusqlite::Error) -> bool {
                 | ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
                 | ErrorCode::PermissionDenied
+                | ErrorCode::ReadOnly
                 | ErrorCode::FileLockingProtocolFailed
         )
     )

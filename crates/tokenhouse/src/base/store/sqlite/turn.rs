@@ -64,6 +64,10 @@ impl Writer {
         if self.closed {
             return Err(closed());
         }
+        if self.open.is_some() && self.connection.is_autocommit() {
+            // SQLite gave the transaction up in a place that did not notice.
+            self.abandon(&Ok(()));
+        }
         if self.open.is_none() {
             self.control("BEGIN IMMEDIATE")?;
             self.open = Some(Instant::now());
