@@ -32,7 +32,10 @@ impl Clock {
 
     /// The present instant, to the microsecond (what the store keeps).
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's time")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the system's time"
+    )]
     pub fn now(&self) -> Timestamp {
         let micros = match &self.0 {
             Source::System => Timestamp::now().as_microsecond(),
@@ -44,7 +47,10 @@ impl Clock {
     /// Moves a manual clock, backwards too; a system clock does not move.
     pub fn advance(&self, by: jiff::SignedDuration) {
         if let Source::Manual(micros) = &self.0 {
-            micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
+            micros.fetch_add(
+                i64::try_from(by.as_micros()).unwrap_or(i64::MAX),
+                Ordering::SeqCst,
+            );
         }
     }
 }

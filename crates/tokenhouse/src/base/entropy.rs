@@ -35,7 +35,10 @@ impl Entropy {
     /// A repeatable stream for tests; never for a house that guards anything.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self(Source::Seeded { seed, counter: Arc::new(AtomicU64::new(0)) })
+        Self(Source::Seeded {
+            seed,
+            counter: Arc::new(AtomicU64::new(0)),
+        })
     }
 
     /// Fills `out` with random bytes.

@@ -1,0 +1,164 @@
+//! Bringing the tables up to what this program expects.
+//!
+//! Migrations are numbered texts, one per engine, each applied once in a transaction of its own and
+//! remembered by name and checksum in `_migrations`. Any number of nodes may start at once: each migration
+//! is looked up again under a lock before it runs.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+
+use super::{EngineKind, Store, StoreError, Tx, query};
+use crate::base::clock::Clock;
+
+/// One step of the schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// `0001_accounts`: never changed once released.
+    pub name: &'static str,
+    /// The statements for SQLite.
+    pub sqlite: &'static str,
+    /// The same for PostgreSQL.
+    pub postgres: &'static str,
+}
+
+/// How the tables stand to what this program expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// There are none yet.
+    Empty,
+    /// They are what is expected.
+    Current,
+    /// Some migrations have not been applied.
+    Older {
+        /// Their names, in order.
+        pending: Vec<&'static str>,
+    },
+    /// A newer program has changed them.
+    Newer {
+        /// The migrations this program does not know.
+        unknown: Vec<String>,
+    },
+}
+
+impl Migration {
+    fn text(&self, engine: EngineKind) -> &'static str {
+        match engine {
+            EngineKind::Sqlite => self.sqlite,
+            EngineKind::Postgres => self.postgres,
+        }
+    }
+
+    fn checksum(&self, engine: EngineKind) -> String {
+        HEXLOWER.encode(digest(&SHA256, self.text(engine).as_bytes()).as_ref())
+    }
+}
+
+pub(super) async fn schema(store: &Store, migrations: &[Migration]) -> Result<SchemaState, StoreError> {
+    let mut reader = store.read().await?;
+    let exists = query(match store.engine() {
+        EngineKind::Sqlite => {
+            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_migrations'"
+        }
+        EngineKind::Postgres => {
+            "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('_migrations')"
+        }
+    });
+    let (count,): (i64,) = exists.one(&mut reader).await?;
+    if count == 0 {
+        return Ok(SchemaState::Empty);
+    }
+    let applied: Vec<(String, String)> = query(APPLIED).all(&mut reader).await?;
+    compare(store.engine(), migrations, applied)
+}
+
+const APPLIED: &str = "SELECT name, checksum FROM _migrations ORDER BY name";
+
+fn compare(
+    engine: EngineKind,
+    migrations: &[Migration],
+    applied: Vec<(String, String)>,
+) -> Result<SchemaState, StoreError> {
+    if applied.is_empty() {
+        return Ok(SchemaState::Empty);
+    }
+    let mut applied: HashMap<String, String> = applied.into_iter().collect();
+    let mut pending = Vec::new();
+    for migration in migrations {
+        match applied.remove(migration.name) {
+            None => pending.push(migration.name),
+            Some(checksum) if checksum == migration.checksum(engine) => {}
+            Some(_) => {
+                return Err(StoreError::Schema(format!(
+                    "the migration {} was changed after it had been applied to this database: restore its \
+                     text, and put the change in a new migration",
+                    migration.name
+                )));
+            }
+        }
+    }
+    let mut unknown: Vec<String> = applied.into_keys().collect();
+    unknown.sort_unstable();
+    Ok(match (unknown.is_empty(), pending.is_empty()) {
+        (false, _) => SchemaState::Newer { unknown },
+        (true, false) => SchemaState::Older { pending },
+        (true, true) => SchemaState::Current,
+    })
+}
+
+pub(super) async fn migrate(
+    store: &Store,
+    migrations: &[Migration],
+) -> Result<Vec<&'static str>, StoreError> {
+    let mut names = Vec::new();
+    // One at a time: whatever another node has applied meanwhile is seen before the next.
+    loop {
+        let mut tx = store.write().await?;
+        alone(store.engine(), &mut tx).await?;
+        let applied: Vec<(String, String)> = query(APPLIED).all(&mut tx).await?;
+        let next = match compare(store.engine(), migrations, applied)? {
+            SchemaState::Current => break,
+            SchemaState::Empty => migrations.first(),
+            SchemaState::Older { pending } => migrations
+                .iter()
+                .find(|migration| pending.first() == Some(&migration.name)),
+            SchemaState::Newer { unknown } => {
+                return Err(StoreError::Schema(format!(
+                    "the database was changed by a newer version of this program (it has {}): install that \
+                     version, or restore a backup from before",
+                    unknown.join(", ")
+                )));
+            }
+        };
+        let Some(next) = next else { break };
+        tx.batch(next.text(store.engine())).await?;
+        query("INSERT INTO _migrations (name, checksum, applied_at) VALUES ($1, $2, $3)")
+            .bind(next.name)
+            .bind(next.checksum(store.engine()))
+            .bind(Clock::system().now())
+            .execute(&mut tx)
+            .await?;
+        tx.commit().await?;
+        names.push(next.name);
+    }
+    Ok(names)
+}
+
+/// SQLite has one writer anyway; PostgreSQL is asked for a lock that its transaction's end releases.
+async fn alone(engine: EngineKind, tx: &mut Tx) -> Result<(), StoreError> {
+    if engine == EngineKind::Postgres {
+        tx.unhurried().await?;
+        // Any number will do that nobody else takes: the first bytes of "tokenhouse".
+        tx.batch("SELECT pg_advisory_xact_lock(8390044253107189107)")
+            .await?;
+    }
+    tx.batch(
+        "CREATE TABLE IF NOT EXISTS _migrations (
+           name TEXT PRIMARY KEY,
+           checksum TEXT NOT NULL,
+           applied_at BIGINT NOT NULL
+         )",
+    )
+    .await
+}

@@ -1,0 +1,325 @@
+//! The engine for more than one machine: a pool of connections to PostgreSQL.
+
+mod address;
+mod error;
+
+use std::future::Future;
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
+use tokio_postgres::types::ToSql;
+
+use super::{Query, Row, StoreError, StoreOptions, StoreStatus};
+use error::Fault;
+
+/// What the server's own timeouts are given before the connection is taken for dead.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// A pool of connections.
+pub(super) struct Postgres {
+    pool: Pool,
+    acquire: Duration,
+    /// How long an answer may take; past it the server hangs or the network is gone.
+    answer: Duration,
+}
+
+impl Postgres {
+    /// Reads the address. Connections are made when they are needed.
+    pub(super) fn open(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        let (config, tls) = address::parse(url, options)?;
+        let recycle = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let limit = Some(options.acquire_timeout);
+        let pool = Pool::builder(Manager::from_config(config, tls, recycle))
+            .max_size(options.max_connections.max(1))
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: limit,
+                create: limit,
+                recycle: limit,
+            })
+            .build()
+            .map_err(|error| StoreError::unavailable(error.to_string()))?;
+        let answer = options.statement_timeout + GRACE;
+        Ok(Self {
+            pool,
+            acquire: options.acquire_timeout,
+            answer,
+        })
+    }
+
+    async fn connection(&self) -> Result<Object, StoreError> {
+        let taken = tokio::time::timeout(self.acquire, self.pool.get()).await;
+        match taken {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(PoolError::Backend(error))) => Err(error::unconnected(&error)),
+            Ok(Err(PoolError::Closed)) => Err(StoreError::unavailable("the store is closed")),
+            Ok(Err(error)) => Err(StoreError::unavailable(error.to_string())),
+            Err(_) => Err(StoreError::unavailable("no connection became free in time")),
+        }
+    }
+
+    /// A read. It changes nothing, so when its connection turns out to be dead it is run again on a new one.
+    pub(super) async fn read(
+        &self,
+        query: &Query,
+        row: impl FnMut(&Row<'_>) -> bool,
+    ) -> Result<(), StoreError> {
+        let first = self.autocommit(query, fetch).await;
+        let rows = match first {
+            Err(fault) if fault.is_stale => self.autocommit(query, fetch).await,
+            other => other,
+        }
+        .map_err(|fault| fault.error)?;
+        give(query, &rows, row);
+        Ok(())
+    }
+
+    /// One statement that is its own transaction: one round trip, and never repeated.
+    pub(super) async fn single_rows(
+        &self,
+        query: &Query,
+        row: impl FnMut(&Row<'_>) -> bool,
+    ) -> Result<(), StoreError> {
+        let rows = self.autocommit(query, fetch).await.map_err(|fault| fault.error)?;
+        give(query, &rows, row);
+        Ok(())
+    }
+
+    /// As [`single_rows`](Self::single_rows), for a statement without an answer.
+    pub(super) async fn single_execute(&self, query: &Query) -> Result<u64, StoreError> {
+        self.autocommit(query, touch).await.map_err(|fault| fault.error)
+    }
+
+    async fn autocommit<T>(
+        &self,
+        query: &Query,
+        run: impl AsyncFn(&Object, &Query) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let connection = self.connection().await?;
+        let outcome = within(self.answer, run(&connection, query)).await;
+        if let Err(fault) = &outcome
+            && fault.is_broken
+        {
+            drop(Object::take(connection));
+        }
+        outcome
+    }
+
+    /// A transaction, at `READ COMMITTED`; it begins with its first statement.
+    pub(super) async fn transaction(&self) -> Result<Transaction, StoreError> {
+        Ok(Transaction {
+            connection: Some(self.connection().await?),
+            answer: self.answer,
+            begun: false,
+            failed: false,
+        })
+    }
+
+    /// Asks the server for nothing.
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        let mut connection = self.connection().await?;
+        for again in [true, false] {
+            match within(self.answer, simple(&connection, "")).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => {
+                    drop(Object::take(connection));
+                    if !(again && fault.is_stale) {
+                        return Err(fault.error);
+                    }
+                    connection = self.connection().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn status(&self) -> StoreStatus {
+        let status = self.pool.status();
+        StoreStatus {
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            waiting: status.waiting,
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// A transaction on a connection of its own.
+pub(super) struct Transaction {
+    /// Always there until the end.
+    connection: Option<Object>,
+    answer: Duration,
+    begun: bool,
+    failed: bool,
+}
+
+impl Transaction {
+    pub(super) async fn rows(
+        &mut self,
+        query: &Query,
+        row: impl FnMut(&Row<'_>) -> bool,
+    ) -> Result<(), StoreError> {
+        let rows = self
+            .run(async |connection| fetch(connection, query).await)
+            .await?;
+        give(query, &rows, row);
+        Ok(())
+    }
+
+    pub(super) async fn execute(&mut self, query: &Query) -> Result<u64, StoreError> {
+        self.run(async |connection| touch(connection, query).await).await
+    }
+
+    /// Several statements without values: the text of a migration.
+    pub(super) async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        self.run(async |connection| simple(connection, sql).await).await
+    }
+
+    /// Lets this transaction take as long as it takes.
+    pub(super) async fn unhurried(&mut self) -> Result<(), StoreError> {
+        self.batch("SET LOCAL statement_timeout = 0").await?;
+        self.answer = Duration::MAX;
+        Ok(())
+    }
+
+    /// Sending `BEGIN` together with the first statement would spare a round trip. It is not done: a `BEGIN`
+    /// that fails alone (cancelled, timed out) would leave that statement committed by itself.
+    async fn run<T>(&mut self, run: impl AsyncFnOnce(&Object) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let Some(connection) = self.connection.as_ref().filter(|_| !self.failed) else {
+            return Err(StoreError::Failed);
+        };
+        // Until the answer is there, a caller that goes away leaves a transaction that has failed.
+        self.failed = true;
+        let begun = std::mem::replace(&mut self.begun, true);
+        let outcome = within(self.answer, async {
+            if !begun {
+                simple(connection, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+            }
+            run(connection).await
+        })
+        .await;
+        match outcome {
+            Ok(value) => {
+                self.failed = false;
+                Ok(value)
+            }
+            Err(fault) => {
+                if fault.is_broken {
+                    self.discard();
+                }
+                Err(fault.error)
+            }
+        }
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        if !self.begun {
+            return Ok(());
+        }
+        self.run(async |connection| simple(connection, "COMMIT").await)
+            .await?;
+        self.begun = false;
+        Ok(())
+    }
+
+    /// Closes the connection; the server rolls back by itself.
+    fn discard(&mut self) {
+        self.connection.take().map(Object::take);
+    }
+}
+
+impl Drop for Transaction {
+    /// The connection goes back to the pool only outside a transaction.
+    fn drop(&mut self) {
+        if !self.begun {
+            return;
+        }
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            drop(Object::take(connection));
+            return;
+        };
+        let mut held = Held(Some(connection));
+        let answer = self.answer;
+        runtime.spawn(async move {
+            if let Some(connection) = &held.0
+                && within(answer, simple(connection, "ROLLBACK")).await.is_ok()
+            {
+                drop(held.0.take());
+            }
+        });
+    }
+}
+
+/// A connection in a transaction: closed rather than returned, unless it was taken out.
+struct Held(Option<Object>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.take().map(Object::take);
+    }
+}
+
+async fn within<T>(limit: Duration, run: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    tokio::time::timeout(limit, run)
+        .await
+        .unwrap_or_else(|_| Err(Fault::silent()))
+}
+
+async fn simple(connection: &Object, sql: &'static str) -> Result<(), Fault> {
+    connection
+        .batch_execute(sql)
+        .await
+        .map_err(|error| Fault::of(sql, &error))
+}
+
+async fn fetch(connection: &Object, query: &Query) -> Result<Vec<tokio_postgres::Row>, Fault> {
+    let wrong = |error| Fault::of(query.sql, &error);
+    let statement = connection.prepare_cached(query.sql).await.map_err(wrong)?;
+    counted(query, statement.params().len())?;
+    connection.query(&statement, &values(query)).await.map_err(wrong)
+}
+
+async fn touch(connection: &Object, query: &Query) -> Result<u64, Fault> {
+    let wrong = |error| Fault::of(query.sql, &error);
+    let statement = connection.prepare_cached(query.sql).await.map_err(wrong)?;
+    counted(query, statement.params().len())?;
+    connection
+        .execute(&statement, &values(query))
+        .await
+        .map_err(wrong)
+}
+
+/// The driver would panic.
+fn counted(query: &Query, count: usize) -> Result<(), Fault> {
+    if count == query.values.len() {
+        return Ok(());
+    }
+    let reason = format!("it has {count} parameters and got {} values", query.values.len());
+    Err(StoreError::statement(query.sql, reason).into())
+}
+
+fn values(query: &Query) -> Vec<&(dyn ToSql + Sync)> {
+    query
+        .values
+        .iter()
+        .map(|value| value as &(dyn ToSql + Sync))
+        .collect()
+}
+
+fn give(query: &Query, rows: &[tokio_postgres::Row], mut row: impl FnMut(&Row<'_>) -> bool) {
+    for next in rows {
+        if !row(&Row::postgres(query.sql, next)) {
+            break;
+        }
+    }
+}

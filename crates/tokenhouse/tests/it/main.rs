@@ -1,0 +1,6 @@
+//! Every behaviour, on both engines, in one program.
+
+#![allow(unreachable_pub, missing_docs, reason = "a program has no interface")]
+
+mod store;
+mod support;
