@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use http::header::CACHE_CONTROL;
 use utoipa::OpenApi as _;
 use utoipa::openapi::security::{Flow, OAuth2, Password, Scopes, SecurityScheme};
-use utoipa::openapi::{OpenApi, Server};
+use utoipa::openapi::{OpenApi, RefOr, Server};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::base::error::{Code, Error};
@@ -108,7 +108,7 @@ async fn serve_openapi(OriginalUri(uri): OriginalUri, openapi: Arc<OpenApi>) -> 
     let mut openapi = (*openapi).clone();
     openapi.servers = Some(vec![Server::new(if mount.is_empty() { "/" } else { mount })]);
     let password = Flow::Password(Password::new(format!("{mount}/auth/login"), Scopes::new()));
-    if let Some(SecurityScheme::OAuth2(scheme)) =
+    if let Some(RefOr::T(SecurityScheme::OAuth2(scheme))) =
         openapi.components.as_mut().and_then(|components| components.security_schemes.get_mut("password"))
     {
         *scheme = OAuth2::new([password]);

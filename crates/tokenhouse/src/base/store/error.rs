@@ -54,6 +54,13 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
+    /// The database refused a statement because a value that must be unique is there already. Prefer `ON
+    /// CONFLICT DO NOTHING` and the row count; this is for an `UPDATE`, which has no such clause.
+    #[error("a value that must be unique is there already")]
+    Taken {
+        /// The statement's constant text.
+        statement: &'static str,
+    },
     /// A statement of this transaction has failed before, so that it can only be rolled back.
     #[error("the transaction has already failed")]
     Failed,
@@ -63,6 +70,12 @@ pub enum StoreError {
 pub type Source = Arc<dyn Error + Send + Sync>;
 
 impl StoreError {
+    /// Whether it is the database's state, and not what was asked of it, so that trying again is sensible.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Timeout | Self::Contended { .. })
+    }
+
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable {
             source: reason_source(reason),

@@ -2,6 +2,8 @@
 
 pub mod common;
 pub mod policy;
+#[cfg(test)]
+mod policy_tests;
 mod resemblance;
 pub(crate) mod routes;
 mod sql;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub(crate) use self::name::key;
 pub use self::name::{Email, NameError, Username};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
@@ -16,7 +17,7 @@ use crate::base::error::{Code, Error, FieldError};
 use crate::base::http::Origin;
 use crate::base::id::UserId;
 use crate::base::settings::Identifier;
-use crate::base::store::Tx;
+use crate::base::store::{StoreError, Tx};
 
 /// A user as the API shows one.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -155,7 +156,8 @@ impl Tokenhouse {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
         let changed = match sql::update(&mut tx, id, &change, now).await {
-            Err(error) if error.is_unique_violation() => return Err(username_taken()),
+            // Somebody else took the name between the statement's own check and its write.
+            Err(StoreError::Taken { .. }) => return Err(username_taken()),
             other => other?,
         };
         let Some(user) = changed else {

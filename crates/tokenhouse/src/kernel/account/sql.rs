@@ -16,15 +16,14 @@ macro_rules! columns {
 
 impl FromRow for User {
     fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
-        let json = |text: String| serde_json::from_str(&text).map_err(StoreError::decode);
         Ok(Self {
             id: UserId(row.get(0)?),
             email: row.get(1)?,
             email_verified: row.get::<Option<Timestamp>>(2)?.is_some(),
             username: row.get(3)?,
             is_superuser: row.get(4)?,
-            roles: serde_json::from_str(&row.get::<String>(5)?).map_err(StoreError::decode)?,
-            profile: json(row.get(6)?)?,
+            roles: row.json(5)?,
+            profile: row.json(6)?,
             is_active: row.get::<Option<Timestamp>>(7)?.is_none(),
             created_at: row.get(8)?,
             updated_at: row.get(9)?,

@@ -215,7 +215,7 @@ async fn make_active(
 /// When the last token signed until `now` has died, with a margin for clocks and for longer lifetimes before.
 fn last_token_dead(settings: &Settings, now: Timestamp) -> Timestamp {
     let tokens = &settings.tokens;
-    let lifetime = tokens.access_lifetime.max(std::time::Duration::from_secs(86_400)) + *tokens.leeway;
+    let lifetime = (*tokens.access_lifetime).max(std::time::Duration::from_secs(86_400)) + *tokens.leeway;
     crate::base::clock::after(now, lifetime)
 }
 

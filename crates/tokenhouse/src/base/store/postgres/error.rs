@@ -76,6 +76,7 @@ impl Fault {
             &SqlState::T_R_SERIALIZATION_FAILURE
             | &SqlState::T_R_DEADLOCK_DETECTED
             | &SqlState::LOCK_NOT_AVAILABLE => kept(StoreError::Contended { source }),
+            &SqlState::UNIQUE_VIOLATION => kept(StoreError::Taken { statement }),
             &SqlState::QUERY_CANCELED => kept(StoreError::Timeout),
             // The connection's prepared statements are of another time: a migration, a connection pooler.
             &SqlState::FEATURE_NOT_SUPPORTED | &SqlState::INVALID_SQL_STATEMENT_NAME => {

@@ -1,0 +1,6 @@
+//! What the parts promise together.
+
+mod foreign;
+mod pool;
+mod refused;
+mod verdicts;
