@@ -7,6 +7,8 @@ pub mod features;
 pub mod kernel;
 mod migrations;
 mod router;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use base::clock::Clock;
 pub use base::entropy::Entropy;

@@ -2,5 +2,7 @@
 
 #![allow(unreachable_pub, missing_docs, reason = "a program has no interface")]
 
+mod session;
+mod signup;
 mod store;
 mod support;

@@ -220,7 +220,7 @@ impl Queue {
     /// Does one job and enters it into the books; false if it panicked.
     fn carry_out(&self, mut job: Box<dyn Job>, arena: &mut Arena) -> bool {
         let (started, work_before) = (Instant::now(), arena.work());
-        let finished = {job.work(arena); true};
+        let finished = catch_unwind(AssertUnwindSafe(|| job.work(arena))).is_ok();
         let took = started.elapsed();
         {
             let mut state = self.state.lock();

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::base::hashing::spelling::{LONGEST_IN_BYTES, fits, normalised};
+use crate::base::hashing::spelling::{fits, normalised};
 use crate::base::secret::Secret;
 
 use super::common::is_common;

@@ -101,7 +101,9 @@ async fn a_panic_costs_its_own_caller_the_answer_and_nobody_else() {
             .submit(|_| -> usize { panic!("a defect, made on purpose") })
             .unwrap();
         assert!(broken.await.is_err());
-        let stored = pool.hash(Secret::from("violet kettle")).await.unwrap();
+        // Without its thread the pool would never answer.
+        let next = tokio::time::timeout(FOREVER, pool.hash(Secret::from("violet kettle")));
+        let stored = next.await.unwrap().unwrap();
         assert_eq!(
             pool.verify(Secret::from("violet kettle"), Some(stored))
                 .await
