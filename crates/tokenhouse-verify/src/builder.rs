@@ -139,7 +139,10 @@ impl VerifierBuilder {
 
     /// The whole of RFC 9068: `typ` is `at+jwt`, and `client_id`, `iat` and `jti` must be there too.
     pub fn rfc9068(self) -> Self {
-        self.token_type("at+jwt").require_claim("client_id").require_claim("iat").require_claim("jti")
+        self.token_type("at+jwt")
+            .require_claim("client_id")
+            .require_claim("iat")
+            .require_claim("jti")
     }
 
     /// How far the issuer's clock may be off: 5 s where nothing is said, 60 s at most. Fractions do not count.
@@ -185,7 +188,12 @@ impl VerifierBuilder {
             required: self.required,
             leeway: self.leeway.as_secs(),
         };
-        Ok(Verifier::assemble(rules, keys, self.cache_capacity, self.revocations))
+        Ok(Verifier::assemble(
+            rules,
+            keys,
+            self.cache_capacity,
+            self.revocations,
+        ))
     }
 }
 
@@ -201,5 +209,9 @@ fn refuse_empty<'a>(
     what: &'static str,
     mut names: impl Iterator<Item = &'a String>,
 ) -> Result<(), BuildError> {
-    if names.any(String::is_empty) { Err(BuildError::Empty(what)) } else { Ok(()) }
+    if names.any(String::is_empty) {
+        Err(BuildError::Empty(what))
+    } else {
+        Ok(())
+    }
 }

@@ -36,7 +36,10 @@ impl TokenCache {
     }
 
     pub(crate) fn get(&self, digest: &TokenDigest, generation: u64) -> Option<Arc<VerifiedToken>> {
-        self.0.get(digest).filter(|entry| entry.generation == generation).map(|entry| entry.token)
+        self.0
+            .get(digest)
+            .filter(|entry| entry.generation == generation)
+            .map(|entry| entry.token)
     }
 
     pub(crate) fn insert(&self, digest: TokenDigest, generation: u64, token: Arc<VerifiedToken>) {

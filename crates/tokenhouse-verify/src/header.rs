@@ -29,7 +29,12 @@ pub fn header_segment(algorithm: Algorithm, kid: &str, token_type: Option<&str>)
         kid: &'a str,
     }
     // Strings always serialise; an empty segment would be refused by every verifier.
-    let json = serde_json::to_vec(&Members { typ: token_type, alg: algorithm, kid }).unwrap_or_default();
+    let json = serde_json::to_vec(&Members {
+        typ: token_type,
+        alg: algorithm,
+        kid,
+    })
+    .unwrap_or_default();
     BASE64URL_NOPAD.encode(&json)
 }
 
@@ -60,8 +65,14 @@ impl Header {
         if members.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID_LENGTH) {
             return Err(Rejection::TooLarge);
         }
-        let alg = members.alg.ok_or(Rejection::Malformed("the header names no algorithm"))?;
-        Ok(Self { alg, kid: members.kid, typ: members.typ })
+        let alg = members
+            .alg
+            .ok_or(Rejection::Malformed("the header names no algorithm"))?;
+        Ok(Self {
+            alg,
+            kid: members.kid,
+            typ: members.typ,
+        })
     }
 }
 

@@ -93,9 +93,11 @@ impl VerifyingKey {
             None => None,
         };
         let (algorithm, signature_length, key) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-            ("EC", Some("P-256")) => {
-                (expect(pinned, Algorithm::Es256)?, 64, p256(jwk.x.as_deref(), jwk.y.as_deref())?)
-            }
+            ("EC", Some("P-256")) => (
+                expect(pinned, Algorithm::Es256)?,
+                64,
+                p256(jwk.x.as_deref(), jwk.y.as_deref())?,
+            ),
             ("OKP", Some("Ed25519")) => (expect(pinned, Algorithm::EdDsa)?, 64, ed25519(jwk.x.as_deref())?),
             ("RSA", _) => {
                 let algorithm = pinned.ok_or(KeyError::AlgorithmMissing)?;
@@ -138,7 +140,12 @@ impl VerifyingKey {
         if kid.is_empty() || kid.len() > MAX_KID_LENGTH {
             return Err(KeyError::KidLength);
         }
-        Ok(Self { kid: kid.into(), algorithm, signature_length, material })
+        Ok(Self {
+            kid: kid.into(),
+            algorithm,
+            signature_length,
+            material,
+        })
     }
 
     /// The name that tokens use for this key.
@@ -187,7 +194,9 @@ fn expect(pinned: Option<Algorithm>, only: Algorithm) -> Result<Algorithm, KeyEr
 }
 
 fn bytes(member: Option<&str>) -> Result<Vec<u8>, KeyError> {
-    BASE64URL_NOPAD.decode(member.ok_or(KeyError::Malformed)?.as_bytes()).map_err(|_| KeyError::Malformed)
+    BASE64URL_NOPAD
+        .decode(member.ok_or(KeyError::Malformed)?.as_bytes())
+        .map_err(|_| KeyError::Malformed)
 }
 
 fn coordinate(member: Option<&str>) -> Result<[u8; 32], KeyError> {
@@ -196,7 +205,12 @@ fn coordinate(member: Option<&str>) -> Result<[u8; 32], KeyError> {
 
 fn p256(x: Option<&str>, y: Option<&str>) -> Result<ParsedPublicKey, KeyError> {
     const UNCOMPRESSED: u8 = 4;
-    let point = [&[UNCOMPRESSED], coordinate(x)?.as_slice(), coordinate(y)?.as_slice()].concat();
+    let point = [
+        &[UNCOMPRESSED],
+        coordinate(x)?.as_slice(),
+        coordinate(y)?.as_slice(),
+    ]
+    .concat();
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).map_err(|_| KeyError::Weak)
 }
 
@@ -213,12 +227,12 @@ fn ed25519(x: Option<&str>) -> Result<ParsedPublicKey, KeyError> {
 fn has_small_order(point: &[u8; 32]) -> bool {
     const ORDER_EIGHT: [[u8; 31]; 2] = [
         [
-            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
-            0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc,
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+            0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc,
         ],
         [
-            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
-            0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03,
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+            0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03,
         ],
     ];
     let [low @ .., high] = point;
@@ -232,11 +246,7 @@ fn has_small_order(point: &[u8; 32]) -> bool {
     }
 }
 
-fn rsa(
-    algorithm: Algorithm,
-    n: Option<&str>,
-    e: Option<&str>,
-) -> Result<(usize, ParsedPublicKey), KeyError> {
+fn rsa(algorithm: Algorithm, n: Option<&str>, e: Option<&str>) -> Result<(usize, ParsedPublicKey), KeyError> {
     let parameters = match algorithm {
         Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
         Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
@@ -247,7 +257,10 @@ fn rsa(
     let (Some(first), Some(last)) = (n.first(), n.last()) else {
         return Err(KeyError::Malformed);
     };
-    let bits = n.len().saturating_mul(8).saturating_sub(first.leading_zeros() as usize);
+    let bits = n
+        .len()
+        .saturating_mul(8)
+        .saturating_sub(first.leading_zeros() as usize);
     if !(2048..=8192).contains(&bits) || *first == 0 || last & 1 == 0 || !exponent_is_sound(&e) {
         return Err(KeyError::Weak);
     }

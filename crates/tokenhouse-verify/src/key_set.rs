@@ -42,7 +42,10 @@ impl KeySet {
         for jwk in &jwks.keys {
             match VerifyingKey::from_jwk(jwk) {
                 Ok(key) => keys.push(key),
-                Err(reason) => skipped.push(SkippedKey { kid: jwk.kid.clone(), reason }),
+                Err(reason) => skipped.push(SkippedKey {
+                    kid: jwk.kid.clone(),
+                    reason,
+                }),
             }
         }
         Ok((Self::new(keys)?, skipped))

@@ -83,7 +83,10 @@ struct Shards {
 
 impl Default for Shards {
     fn default() -> Self {
-        Self { length: AtomicUsize::new(0), shards: std::array::from_fn(|_| Shard::default()) }
+        Self {
+            length: AtomicUsize::new(0),
+            shards: std::array::from_fn(|_| Shard::default()),
+        }
     }
 }
 
@@ -156,13 +159,18 @@ impl RevocationSet {
         let mut shard = shard.write();
         let before = shard.len();
         shorten(&mut shard);
-        self.0.length.fetch_sub(before.saturating_sub(shard.len()), Ordering::Release);
+        self.0
+            .length
+            .fetch_sub(before.saturating_sub(shard.len()), Ordering::Release);
     }
 }
 
 impl fmt::Debug for RevocationSet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("RevocationSet").field("len", &self.len()).finish()
+        formatter
+            .debug_struct("RevocationSet")
+            .field("len", &self.len())
+            .finish()
     }
 }
 
@@ -176,7 +184,9 @@ fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
         _ => return None,
     };
     let mut bytes = [0; 16];
-    let pairs = groups.iter().flat_map(|(from, to)| text[*from..*to].chunks_exact(2));
+    let pairs = groups
+        .iter()
+        .flat_map(|(from, to)| text[*from..*to].chunks_exact(2));
     for (byte, pair) in bytes.iter_mut().zip(pairs) {
         *byte = (hex(pair[0])? << 4) | hex(pair[1])?;
     }
@@ -184,5 +194,7 @@ fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }

@@ -28,7 +28,9 @@ impl Rules {
             (Some(types), None) => types.absent.then_some(None).ok_or(Rejection::TokenType),
             (Some(types), Some(plain)) => {
                 let known = types.named.iter().find(|name| ***name == *plain);
-                known.map(|name| Some(Arc::clone(name))).ok_or(Rejection::TokenType)
+                known
+                    .map(|name| Some(Arc::clone(name)))
+                    .ok_or(Rejection::TokenType)
             }
         }
     }
@@ -61,6 +63,9 @@ impl Rules {
     /// From when until when (exclusive) the token is accepted.
     pub(crate) fn window(&self, claims: &Claims) -> (u64, u64) {
         let begin = claims.nbf.max(claims.iat).unwrap_or(0);
-        (begin.saturating_sub(self.leeway), claims.exp.saturating_add(self.leeway))
+        (
+            begin.saturating_sub(self.leeway),
+            claims.exp.saturating_add(self.leeway),
+        )
     }
 }

@@ -25,7 +25,12 @@ impl<'a> Segments<'a> {
             return Err(Rejection::Malformed("there are not three segments"));
         };
         let signed = &token.as_bytes()[..header.len() + 1 + payload.len()];
-        Ok(Self { header, payload, signature, signed })
+        Ok(Self {
+            header,
+            payload,
+            signature,
+            signed,
+        })
     }
 }
 

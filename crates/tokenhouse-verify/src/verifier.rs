@@ -62,17 +62,19 @@ impl KeyRing {
             key: key.clone(),
             token_type: Some(Arc::clone(token_type)),
         };
-        let known_headers =
-            keys.iter().flat_map(|key| token_types.iter().map(move |name| known(key, name))).collect();
-        Self { generation, keys, known_headers }
+        let known_headers = keys
+            .iter()
+            .flat_map(|key| token_types.iter().map(move |name| known(key, name)))
+            .collect();
+        Self {
+            generation,
+            keys,
+            known_headers,
+        }
     }
 
     /// The key that must have signed, and the kind of token it is.
-    fn choose(
-        &self,
-        segment: &str,
-        rules: &Rules,
-    ) -> Result<(&VerifyingKey, Option<Arc<str>>), Rejection> {
+    fn choose(&self, segment: &str, rules: &Rules) -> Result<(&VerifyingKey, Option<Arc<str>>), Rejection> {
         // All tokens of one key have the same header; byte equality with one we would accept needs no parsing.
         if let Some(known) = self.known_headers.iter().find(|known| known.segment == segment) {
             return Ok((&known.key, known.token_type.clone()));
@@ -103,15 +105,26 @@ impl Verifier {
     ) -> Self {
         let keys = ArcSwap::from_pointee(KeyRing::new(0, keys, &rules));
         let cache = (cache_capacity > 0).then(|| TokenCache::new(cache_capacity));
-        Self(Arc::new(Inner { rules, keys, next_generation: AtomicU64::new(1), cache, revocations }))
+        Self(Arc::new(Inner {
+            rules,
+            keys,
+            next_generation: AtomicU64::new(1),
+            cache,
+            revocations,
+        }))
     }
 
     /// Verify against the system's clock.
     pub fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, Rejection> {
-        #[expect(clippy::disallowed_methods, reason = "the one door here; verify_at is for who has a clock")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one door here; verify_at is for who has a clock"
+        )]
         let now = SystemTime::now();
         // A clock before 1970 is broken. To it nothing is valid, rather than nothing expired.
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(u64::MAX, |elapsed| elapsed.as_secs());
+        let now = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(u64::MAX, |elapsed| elapsed.as_secs());
         self.verify_at(token, now)
     }
 
@@ -150,7 +163,9 @@ impl Verifier {
     pub fn set_keys(&self, keys: KeySet) {
         let inner = self.0.as_ref();
         let generation = inner.next_generation.fetch_add(1, Ordering::Relaxed);
-        inner.keys.store(Arc::new(KeyRing::new(generation, keys, &inner.rules)));
+        inner
+            .keys
+            .store(Arc::new(KeyRing::new(generation, keys, &inner.rules)));
         if let Some(cache) = &inner.cache {
             cache.clear();
         }
@@ -198,13 +213,24 @@ impl Inner {
 fn check_signature(key: &VerifyingKey, segments: &Segments<'_>) -> Result<(), Rejection> {
     const NOT_BASE64: Rejection = Rejection::Malformed("the signature is not base64url");
     let encoded = segments.signature.as_bytes();
-    let length = BASE64URL_NOPAD.decode_len(encoded.len()).map_err(|_| NOT_BASE64)?;
+    let length = BASE64URL_NOPAD
+        .decode_len(encoded.len())
+        .map_err(|_| NOT_BASE64)?;
     let mut buffer = [0; MAX_SIGNATURE_LENGTH];
-    let Some(signature) = buffer.get_mut(..length).filter(|_| length == key.signature_length()) else {
+    let Some(signature) = buffer
+        .get_mut(..length)
+        .filter(|_| length == key.signature_length())
+    else {
         return Err(Rejection::Signature);
     };
-    BASE64URL_NOPAD.decode_mut(encoded, signature).map_err(|_| NOT_BASE64)?;
-    if key.accepts(segments.signed, signature) { Ok(()) } else { Err(Rejection::Signature) }
+    BASE64URL_NOPAD
+        .decode_mut(encoded, signature)
+        .map_err(|_| NOT_BASE64)?;
+    if key.accepts(segments.signed, signature) {
+        Ok(())
+    } else {
+        Err(Rejection::Signature)
+    }
 }
 
 fn read_claims(segment: &str) -> Result<Claims, Rejection> {
@@ -212,14 +238,23 @@ fn read_claims(segment: &str) -> Result<Claims, Rejection> {
         .decode(segment.as_bytes())
         .map_err(|_| Rejection::Malformed("the payload is not base64url"))?;
     let payload: Payload = serde_json::from_slice(&json).map_err(|error| match error.classify() {
-        Category::Data => Rejection::Claims("a claim has the wrong type, an impossible value, or is repeated"),
+        Category::Data => {
+            Rejection::Claims("a claim has the wrong type, an impossible value, or is repeated")
+        }
         Category::Syntax | Category::Eof | Category::Io => Rejection::Malformed("the payload is not JSON"),
     })?;
-    if payload.has_expiry { Ok(payload.claims) } else { Err(Rejection::Missing("exp")) }
+    if payload.has_expiry {
+        Ok(payload.claims)
+    } else {
+        Err(Rejection::Missing("exp"))
+    }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Verifier").field("keys", &self.0.keys.load().keys).finish_non_exhaustive()
+        formatter
+            .debug_struct("Verifier")
+            .field("keys", &self.0.keys.load().keys)
+            .finish_non_exhaustive()
     }
 }

@@ -41,12 +41,27 @@ pub struct Claims {
 }
 
 /// The names that have a field of their own, in the order they are written.
-const REGISTERED: [&str; 10] = ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "sid", "client_id", "scope"];
+const REGISTERED: [&str; 10] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "sid",
+    "client_id",
+    "scope",
+];
 
 impl Claims {
     /// The single values of `scope`.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.scope.as_deref().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
+        self.scope
+            .as_deref()
+            .unwrap_or_default()
+            .split(' ')
+            .filter(|scope| !scope.is_empty())
     }
 
     /// Whether `scope` holds exactly this value.
@@ -82,7 +97,9 @@ impl Serialize for Claims {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // A custom claim must never write a second `exp` behind the first.
         if REGISTERED.iter().any(|name| self.extra.contains_key(*name)) {
-            return Err(S::Error::custom("an extra claim has the name of a registered one"));
+            return Err(S::Error::custom(
+                "an extra claim has the name of a registered one",
+            ));
         }
         let mut map = serializer.serialize_map(None)?;
         write(&mut map, "iss", self.iss.as_ref())?;

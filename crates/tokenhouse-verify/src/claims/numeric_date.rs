@@ -47,14 +47,20 @@ impl<'de> Deserialize<'de> for NumericDate {
                 if seconds > LAST {
                     return Err(E::invalid_value(Unexpected::Unsigned(seconds), &self));
                 }
-                Ok(NumericDate { whole: seconds, has_fraction: false })
+                Ok(NumericDate {
+                    whole: seconds,
+                    has_fraction: false,
+                })
             }
 
             fn visit_f64<E: Error>(self, seconds: f64) -> Result<NumericDate, E> {
                 if !(0.0..=LAST as f64).contains(&seconds) {
                     return Err(E::invalid_value(Unexpected::Float(seconds), &self));
                 }
-                Ok(NumericDate { whole: seconds as u64, has_fraction: seconds.fract() > 0.0 })
+                Ok(NumericDate {
+                    whole: seconds as u64,
+                    has_fraction: seconds.fract() > 0.0,
+                })
             }
         }
 

@@ -19,7 +19,11 @@ pub(crate) struct Payload {
 impl<'de> Deserialize<'de> for Claims {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let payload = Payload::deserialize(deserializer)?;
-        if payload.has_expiry { Ok(payload.claims) } else { Err(D::Error::missing_field("exp")) }
+        if payload.has_expiry {
+            Ok(payload.claims)
+        } else {
+            Err(D::Error::missing_field("exp"))
+        }
     }
 }
 
@@ -77,7 +81,10 @@ impl<'de> Visitor<'de> for PayloadVisitor {
             scope,
             extra,
         };
-        Ok(Payload { claims, has_expiry: exp.is_some() })
+        Ok(Payload {
+            claims,
+            has_expiry: exp.is_some(),
+        })
     }
 }
 

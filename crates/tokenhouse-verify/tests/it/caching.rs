@@ -1,7 +1,10 @@
 //! The cache gives nothing away: neither time, nor keys, nor revocation, nor somebody else's claims.
 
 use std::{
-    sync::{Arc, Barrier},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -28,9 +31,15 @@ fn a_remembered_token_is_not_served_past_its_end() {
     let verifier = builder().leeway(Duration::from_secs(5)).build().unwrap();
     let token = any_signer().token(&claims_with(json!({"exp": NOW + 10})));
     assert!(verifier.verify_at(&token, NOW + 14).is_ok());
-    assert_eq!(verifier.verify_at(&token, NOW + 15).unwrap_err(), Rejection::Expired);
+    assert_eq!(
+        verifier.verify_at(&token, NOW + 15).unwrap_err(),
+        Rejection::Expired
+    );
     assert_eq!(verifier.cached_tokens(), 0, "what has expired makes room");
-    assert_eq!(verifier.verify_at(&token, NOW + 16).unwrap_err(), Rejection::Expired);
+    assert_eq!(
+        verifier.verify_at(&token, NOW + 16).unwrap_err(),
+        Rejection::Expired
+    );
 }
 
 #[test]
@@ -38,7 +47,10 @@ fn a_remembered_token_is_not_served_before_its_beginning() {
     let verifier = verifier();
     let token = any_signer().token(&claims_with(json!({"nbf": NOW + 5})));
     assert!(verifier.verify_at(&token, NOW + 5).is_ok());
-    assert_eq!(verifier.verify_at(&token, NOW + 4).unwrap_err(), Rejection::NotYetValid);
+    assert_eq!(
+        verifier.verify_at(&token, NOW + 4).unwrap_err(),
+        Rejection::NotYetValid
+    );
     assert!(verifier.verify_at(&token, NOW + 6).is_ok());
 }
 
@@ -48,7 +60,10 @@ fn a_remembered_token_is_refused_as_soon_as_it_is_revoked() {
         let verifier = verifier();
         let token = any_signer().token(&good_claims());
         assert!(verifier.verify_at(&token, NOW).is_ok());
-        verifier.revocations().revoke(revoked.parse::<tokenhouse_verify::RevocableId>().unwrap(), NOW + 300);
+        verifier.revocations().revoke(
+            revoked.parse::<tokenhouse_verify::RevocableId>().unwrap(),
+            NOW + 300,
+        );
         assert_eq!(verifier.verify_at(&token, NOW).unwrap_err(), Rejection::Revoked);
     }
 }
@@ -59,11 +74,19 @@ fn new_keys_forget_what_the_old_ones_verified() {
         let verifier = verifier();
         let token = signer.token(&good_claims());
         assert!(verifier.verify_at(&token, NOW).is_ok());
-        let others = signers().iter().filter(|other| other.kid != signer.kid).map(Signer::verifying_key);
+        let others = signers()
+            .iter()
+            .filter(|other| other.kid != signer.kid)
+            .map(Signer::verifying_key);
         verifier.set_keys(KeySet::new(others).unwrap());
         assert_eq!(verifier.cached_tokens(), 0);
         let refused = verifier.verify_at(&token, NOW).unwrap_err();
-        assert_eq!(refused, Rejection::UnknownKey { kid: Some(signer.kid.clone()) });
+        assert_eq!(
+            refused,
+            Rejection::UnknownKey {
+                kid: Some(signer.kid.clone())
+            }
+        );
         verifier.set_keys(key_set());
         assert!(verifier.verify_at(&token, NOW).is_ok());
     }
@@ -76,18 +99,24 @@ fn a_verification_in_flight_under_old_keys_leaves_nothing_that_counts_under_new_
         let verifier = verifier();
         let token = any_signer().token(&claims_with(json!({"round": round})));
         let start = Barrier::new(CONTENDERS + 1);
+        let over = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..CONTENDERS {
                 scope.spawn(|| {
                     start.wait();
-                    while verifier.verify_at(&token, NOW).is_ok() {}
+                    while !over.load(Ordering::Relaxed) && verifier.verify_at(&token, NOW).is_ok() {
+                        std::hint::spin_loop();
+                    }
                 });
             }
             start.wait();
             verifier.set_keys(KeySet::default());
-            for _ in 0..50 {
-                assert!(verifier.verify_at(&token, NOW).is_err());
-            }
+            let accepted = (0..50)
+                .filter(|_| verifier.verify_at(&token, NOW).is_ok())
+                .count();
+            // Before the verdict, or a failure would leave the contenders running for ever.
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(accepted, 0);
         });
     }
 }
@@ -117,7 +146,12 @@ fn two_tokens_that_share_all_but_one_character_are_two() {
     for position in 0..token.len() {
         let mut other = token.clone().into_bytes();
         other[position] = if other[position] == b'A' { b'B' } else { b'A' };
-        assert!(verifier.verify_at(std::str::from_utf8(&other).unwrap(), NOW).is_err(), "at {position}");
+        assert!(
+            verifier
+                .verify_at(std::str::from_utf8(&other).unwrap(), NOW)
+                .is_err(),
+            "at {position}"
+        );
     }
 }
 
@@ -125,11 +159,16 @@ fn two_tokens_that_share_all_but_one_character_are_two() {
 fn the_cache_is_bounded() {
     let verifier = builder().cache_capacity(64).build().unwrap();
     for number in 0..500 {
-        let token = signer(tokenhouse_verify::Algorithm::Hs256).token(&claims_with(json!({"number": number})));
+        let token =
+            signer(tokenhouse_verify::Algorithm::Hs256).token(&claims_with(json!({"number": number})));
         let claims = verifier.verify_at(&token, NOW).unwrap();
         assert_eq!(claims.claims().get::<u32>("number").unwrap(), Some(number));
     }
-    assert!((1..=64).contains(&verifier.cached_tokens()), "{}", verifier.cached_tokens());
+    assert!(
+        (1..=64).contains(&verifier.cached_tokens()),
+        "{}",
+        verifier.cached_tokens()
+    );
 }
 
 #[test]
@@ -140,7 +179,12 @@ fn without_a_cache_every_token_is_verified_anew() {
     let second = verifier.verify_at(&token, NOW).unwrap();
     assert!(!Arc::ptr_eq(&first, &second));
     assert_eq!(verifier.cached_tokens(), 0);
-    assert_eq!(verifier.verify_at(&token, NOW + 300).unwrap_err(), Rejection::Expired);
-    verifier.revocations().revoke(tokenhouse_verify::RevocableId::of(SESSION), NOW + 300);
+    assert_eq!(
+        verifier.verify_at(&token, NOW + 300).unwrap_err(),
+        Rejection::Expired
+    );
+    verifier
+        .revocations()
+        .revoke(tokenhouse_verify::RevocableId::of(SESSION), NOW + 300);
     assert_eq!(verifier.verify_at(&token, NOW).unwrap_err(), Rejection::Revoked);
 }

@@ -29,9 +29,14 @@ fn a_time_of_the_wrong_type_is_refused_and_never_taken_for_absent() {
             json!({"seconds": NOW + 300}),
             json!(""),
         ] {
-            assert!(matches!(judge(json!({name: value})), Err(Rejection::Claims(_))), "{name}: {value}");
+            assert!(
+                matches!(judge(json!({name: value})), Err(Rejection::Claims(_))),
+                "{name}: {value}"
+            );
         }
-        let text = claims_with(json!({name: "hole"})).to_string().replace("\"hole\"", "null");
+        let text = claims_with(json!({name: "hole"}))
+            .to_string()
+            .replace("\"hole\"", "null");
         for refusal in refuse_payload(&text) {
             assert!(matches!(refusal, Rejection::Claims(_)), "{name}: null");
         }
@@ -41,14 +46,28 @@ fn a_time_of_the_wrong_type_is_refused_and_never_taken_for_absent() {
 #[test]
 fn exp_as_a_string_is_refused() {
     let text = claims_with(json!({"exp": "4102444800"})).to_string();
-    assert!(refuse_payload(&text).iter().all(|refusal| matches!(refusal, Rejection::Claims(_))));
+    assert!(
+        refuse_payload(&text)
+            .iter()
+            .all(|refusal| matches!(refusal, Rejection::Claims(_)))
+    );
 }
 
 #[test]
 fn a_negative_or_endless_time_is_refused() {
     for name in ["exp", "nbf", "iat"] {
-        for number in ["-1", "-1.5", "-9223372036854775808", "253402300800", "1800000000000", "18446744073709551615", "1e300"] {
-            let text = claims_with(json!({name: "hole"})).to_string().replace("\"hole\"", number);
+        for number in [
+            "-1",
+            "-1.5",
+            "-9223372036854775808",
+            "253402300800",
+            "1800000000000",
+            "18446744073709551615",
+            "1e300",
+        ] {
+            let text = claims_with(json!({name: "hole"}))
+                .to_string()
+                .replace("\"hole\"", number);
             for refusal in refuse_payload(&text) {
                 assert!(matches!(refusal, Rejection::Claims(_)), "{name}: {number}");
             }
@@ -58,8 +77,19 @@ fn a_negative_or_endless_time_is_refused() {
 
 #[test]
 fn a_number_that_is_no_json_is_refused() {
-    for number in ["NaN", "Infinity", "-Infinity", "1e999", "0x6b49d200", "1_800_000_300", "01800000300", "+1800000300"] {
-        let text = claims_with(json!({"exp": "hole"})).to_string().replace("\"hole\"", number);
+    for number in [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        "0x6b49d200",
+        "1_800_000_300",
+        "01800000300",
+        "+1800000300",
+    ] {
+        let text = claims_with(json!({"exp": "hole"}))
+            .to_string()
+            .replace("\"hole\"", number);
         for refusal in refuse_payload(&text) {
             assert!(matches!(refusal, Rejection::Malformed(_)), "{number}");
         }
@@ -70,7 +100,9 @@ fn a_number_that_is_no_json_is_refused() {
 fn a_text_claim_of_the_wrong_type_is_refused() {
     for name in ["iss", "sub", "jti", "sid", "client_id", "scope"] {
         for value in ["1", "null", "true", "[\"a\"]", "{\"a\":\"b\"}"] {
-            let text = claims_with(json!({name: "hole"})).to_string().replace("\"hole\"", value);
+            let text = claims_with(json!({name: "hole"}))
+                .to_string()
+                .replace("\"hole\"", value);
             for refusal in refuse_payload(&text) {
                 assert!(matches!(refusal, Rejection::Claims(_)), "{name}: {value}");
             }
@@ -80,8 +112,19 @@ fn a_text_claim_of_the_wrong_type_is_refused() {
 
 #[test]
 fn an_audience_that_is_neither_text_nor_a_list_of_texts_is_refused() {
-    for aud in [json!(1), json!(true), json!({}), json!([]), json!([AUDIENCE, 1]), json!([[AUDIENCE]]), json!([null])] {
-        assert!(matches!(judge(json!({"aud": aud})), Err(Rejection::Claims(_))), "{aud}");
+    for aud in [
+        json!(1),
+        json!(true),
+        json!({}),
+        json!([]),
+        json!([AUDIENCE, 1]),
+        json!([[AUDIENCE]]),
+        json!([null]),
+    ] {
+        assert!(
+            matches!(judge(json!({"aud": aud})), Err(Rejection::Claims(_))),
+            "{aud}"
+        );
     }
 }
 
@@ -116,7 +159,16 @@ fn a_payload_that_is_no_object_is_refused() {
             assert!(matches!(refusal, Rejection::Claims(_)), "{text}");
         }
     }
-    for text in ["", "{", "{}{}", "{\"exp\":1}x", "\u{feff}{}", "not json", "{\"exp\":1,}", "{'exp':1}"] {
+    for text in [
+        "",
+        "{",
+        "{}{}",
+        "{\"exp\":1}x",
+        "\u{feff}{}",
+        "not json",
+        "{\"exp\":1,}",
+        "{'exp':1}",
+    ] {
         for refusal in refuse_payload(text) {
             assert!(matches!(refusal, Rejection::Malformed(_)), "{text}");
         }
@@ -129,15 +181,23 @@ fn a_payload_that_is_not_utf_8_is_refused() {
     let position = bytes.windows(6).position(|window| window == b"user-1").unwrap();
     bytes[position] = 0xff;
     for signer in signers() {
-        let token = signer.token_of_segments(&encode(signer.header().to_string().as_bytes()), &encode(&bytes));
-        assert!(matches!(verifier().verify_at(&token, NOW).unwrap_err(), Rejection::Malformed(_)));
+        let token =
+            signer.token_of_segments(&encode(signer.header().to_string().as_bytes()), &encode(&bytes));
+        assert!(matches!(
+            verifier().verify_at(&token, NOW).unwrap_err(),
+            Rejection::Malformed(_)
+        ));
     }
 }
 
 #[test]
 fn a_lone_surrogate_is_refused() {
     let text = good_claims().to_string().replace("user-1", r"\ud800");
-    assert!(refuse_payload(&text).iter().all(|refusal| matches!(refusal, Rejection::Malformed(_))));
+    assert!(
+        refuse_payload(&text)
+            .iter()
+            .all(|refusal| matches!(refusal, Rejection::Malformed(_)))
+    );
 }
 
 #[test]
@@ -156,7 +216,10 @@ fn json_of_great_depth_is_refused_without_exhausting_the_stack() {
 
 #[test]
 fn scopes_are_compared_whole() {
-    let claims = Claims { scope: Some("read:me  write".into()), ..Claims::default() };
+    let claims = Claims {
+        scope: Some("read:me  write".into()),
+        ..Claims::default()
+    };
     assert_eq!(claims.scopes().collect::<Vec<_>>(), ["read:me", "write"]);
     assert!(claims.has_scope("write") && claims.has_scope("read:me"));
     for absent in ["read", "me", "", " ", "read:me  write", "WRITE"] {
@@ -170,19 +233,36 @@ fn a_custom_claim_is_absent_or_typed_or_an_error() {
     let token = judge(json!({"level": 3, "tags": ["a", "b"]})).unwrap();
     let claims = token.claims();
     assert_eq!(claims.get::<u8>("level").unwrap(), Some(3));
-    assert_eq!(claims.get::<Vec<String>>("tags").unwrap(), Some(vec!["a".into(), "b".into()]));
+    assert_eq!(
+        claims.get::<Vec<String>>("tags").unwrap(),
+        Some(vec!["a".into(), "b".into()])
+    );
     assert_eq!(claims.get::<u8>("nothing").unwrap(), None);
     assert!(claims.get::<u8>("tags").is_err());
 }
 
 #[test]
 fn absent_claims_are_not_written_and_a_single_audience_is_a_text() {
-    let claims = Claims { exp: 7, ..Claims::default() };
+    let claims = Claims {
+        exp: 7,
+        ..Claims::default()
+    };
     assert_eq!(serde_json::to_string(&claims).unwrap(), r#"{"exp":7}"#);
-    let claims = Claims { exp: 7, aud: "a".into(), ..Claims::default() };
+    let claims = Claims {
+        exp: 7,
+        aud: "a".into(),
+        ..Claims::default()
+    };
     assert_eq!(serde_json::to_string(&claims).unwrap(), r#"{"aud":"a","exp":7}"#);
-    let claims = Claims { exp: 7, aud: ["a", "b"].into_iter().collect(), ..Claims::default() };
-    assert_eq!(serde_json::to_string(&claims).unwrap(), r#"{"aud":["a","b"],"exp":7}"#);
+    let claims = Claims {
+        exp: 7,
+        aud: ["a", "b"].into_iter().collect(),
+        ..Claims::default()
+    };
+    assert_eq!(
+        serde_json::to_string(&claims).unwrap(),
+        r#"{"aud":["a","b"],"exp":7}"#
+    );
 }
 
 #[test]
@@ -195,8 +275,22 @@ fn what_the_issuer_writes_is_what_the_verifier_reads() {
 
 #[test]
 fn a_custom_claim_cannot_write_a_registered_name_a_second_time() {
-    for name in ["exp", "sub", "iss", "aud", "scope", "nbf", "sid", "jti", "iat", "client_id"] {
-        let mut claims = Claims { exp: 7, ..Claims::default() };
+    for name in [
+        "exp",
+        "sub",
+        "iss",
+        "aud",
+        "scope",
+        "nbf",
+        "sid",
+        "jti",
+        "iat",
+        "client_id",
+    ] {
+        let mut claims = Claims {
+            exp: 7,
+            ..Claims::default()
+        };
         claims.extra.insert(name.into(), Value::from(9));
         assert!(serde_json::to_string(&claims).is_err(), "{name}");
     }

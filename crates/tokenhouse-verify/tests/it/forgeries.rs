@@ -17,39 +17,104 @@ use crate::support::*;
 /// One way to spoil a good token without its key.
 #[derive(Clone, Debug)]
 enum Forgery {
-    FlipBitOfText { position: usize, bit: u8 },
-    FlipBitOfSegment { segment: usize, position: usize, bit: u8 },
-    Truncate { length: usize },
-    Insert { position: usize, text: String },
-    SwapSegments { first: usize, second: usize },
-    DropSegment { segment: usize },
-    RepeatSegment { segment: usize },
-    SegmentOfAnother { segment: usize },
-    SegmentOfOtherAlgorithm { segment: usize, other: usize },
-    ChangeAlgorithm { name: String },
-    HmacWith { secret: usize },
-    InjectHeader { name: String, value: String },
-    AttackersKeyInHeader { name: String },
-    ChangeClaim { name: String, value: String },
-    SignatureOf { bytes: Vec<u8> },
-    SpecialSignature { kind: usize },
-    SignedByStranger { name: String, value: String },
-    RandomText { text: String },
-    RandomSegments { segments: [Vec<u8>; 3] },
-    HonestHeaderRandomRest { payload: Vec<u8>, signature: Vec<u8> },
-    RandomClaimsSignedByStranger { claims: Vec<(String, i64)> },
+    FlipBitOfText {
+        position: usize,
+        bit: u8,
+    },
+    FlipBitOfSegment {
+        segment: usize,
+        position: usize,
+        bit: u8,
+    },
+    Truncate {
+        length: usize,
+    },
+    Insert {
+        position: usize,
+        text: String,
+    },
+    SwapSegments {
+        first: usize,
+        second: usize,
+    },
+    DropSegment {
+        segment: usize,
+    },
+    RepeatSegment {
+        segment: usize,
+    },
+    SegmentOfAnother {
+        segment: usize,
+    },
+    SegmentOfOtherAlgorithm {
+        segment: usize,
+        other: usize,
+    },
+    ChangeAlgorithm {
+        name: String,
+    },
+    HmacWith {
+        secret: usize,
+    },
+    InjectHeader {
+        name: String,
+        value: String,
+    },
+    AttackersKeyInHeader {
+        name: String,
+    },
+    ChangeClaim {
+        name: String,
+        value: String,
+    },
+    SignatureOf {
+        bytes: Vec<u8>,
+    },
+    SpecialSignature {
+        kind: usize,
+    },
+    SignedByStranger {
+        name: String,
+        value: String,
+    },
+    RandomText {
+        text: String,
+    },
+    RandomSegments {
+        segments: [Vec<u8>; 3],
+    },
+    HonestHeaderRandomRest {
+        payload: Vec<u8>,
+        signature: Vec<u8>,
+    },
+    RandomClaimsSignedByStranger {
+        claims: Vec<(String, i64)>,
+    },
 }
 
 fn any_forgery() -> impl Strategy<Value = Forgery> {
     use Forgery::*;
     let name = || {
-        let known = ["alg", "kid", "typ", "crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "iss", "sub", "aud", "exp"];
-        prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), "[a-z]{1,8}"]
+        let known = [
+            "alg", "kid", "typ", "crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "iss", "sub", "aud", "exp",
+        ];
+        prop_oneof![
+            prop::sample::select(known.to_vec()).prop_map(str::to_owned),
+            "[a-z]{1,8}"
+        ]
     };
-    let value = || prop_oneof!["[a-zA-Z0-9+/=._-]{0,40}", Just("none".to_owned()), Just("admin".to_owned())];
+    let value = || {
+        prop_oneof![
+            "[a-zA-Z0-9+/=._-]{0,40}",
+            Just("none".to_owned()),
+            Just("admin".to_owned())
+        ]
+    };
     let algorithm = prop_oneof![
-        prop::sample::select(vec!["none", "None", "HS256", "RS256", "PS256", "ES256", "EdDSA", "HS512", ""])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "none", "None", "HS256", "RS256", "PS256", "ES256", "EdDSA", "HS512", ""
+        ])
+        .prop_map(str::to_owned),
         "[A-Za-z0-9]{1,8}",
     ];
     let index = || 0..usize::MAX;
@@ -93,14 +158,26 @@ impl Scene {
     fn new() -> Self {
         let verifier = verifier();
         let other_claims = claims_with(json!({"sub": "user-2", "jti": "other", "sid": "other"}));
-        let honest: Vec<_> = signers().iter().map(|s| [s.token(&good_claims()), s.token(&other_claims)]).collect();
+        let honest: Vec<_> = signers()
+            .iter()
+            .map(|s| [s.token(&good_claims()), s.token(&other_claims)])
+            .collect();
         // The honest ones lie in the cache, so that a forgery may also try to be taken for one of them.
-        assert!(honest.iter().flatten().all(|token| verifier.verify_at(token, NOW).is_ok()));
+        assert!(
+            honest
+                .iter()
+                .flatten()
+                .all(|token| verifier.verify_at(token, NOW).is_ok())
+        );
         let strangers = signers().iter().map(|s| match s.algorithm {
             Algorithm::Hs256 => Signer::hmac(&s.kid, b"some other secret of thirty-two bytes and more"),
             algorithm => Signer::new(algorithm, &s.kid),
         });
-        Self { verifier, honest, strangers: strangers.collect() }
+        Self {
+            verifier,
+            honest,
+            strangers: strangers.collect(),
+        }
     }
 
     fn forge(&self, forgery: &Forgery, which: usize) -> String {
@@ -116,7 +193,11 @@ impl Scene {
                 bytes[position] ^= 1 << bit;
                 String::from_utf8(bytes).unwrap()
             }
-            FlipBitOfSegment { segment, position, bit } => {
+            FlipBitOfSegment {
+                segment,
+                position,
+                bit,
+            } => {
                 let mut bytes = decode(&segments[segment]);
                 let position = position % bytes.len();
                 bytes[position] ^= 1 << bit;
@@ -147,7 +228,8 @@ impl Scene {
                 segments.join(".")
             }
             SegmentOfOtherAlgorithm { segment, other } => {
-                segments[segment] = split(&self.honest[other][if other == which { 1 } else { 0 }])[segment].clone();
+                segments[segment] =
+                    split(&self.honest[other][if other == which { 1 } else { 0 }])[segment].clone();
                 segments.join(".")
             }
             ChangeAlgorithm { name } => {
@@ -190,7 +272,10 @@ impl Scene {
             }
             SignatureOf { bytes } => format!("{header}.{payload}.{}", encode(&bytes)),
             SpecialSignature { kind } => {
-                format!("{header}.{payload}.{}", encode(&special_signature(kind, &decode(&signature))))
+                format!(
+                    "{header}.{payload}.{}",
+                    encode(&special_signature(kind, &decode(&signature)))
+                )
             }
             SignedByStranger { name, value } => {
                 stranger.token_with(&signer.header(), &claims_with(json!({name: value})))
@@ -201,8 +286,10 @@ impl Scene {
                 format!("{header}.{}.{}", encode(&payload), encode(&signature))
             }
             RandomClaimsSignedByStranger { claims } => {
-                let claims: serde_json::Map<String, Value> =
-                    claims.into_iter().map(|(name, number)| (name, json!(number))).collect();
+                let claims: serde_json::Map<String, Value> = claims
+                    .into_iter()
+                    .map(|(name, number)| (name, json!(number)))
+                    .collect();
                 stranger.token(&Value::Object(claims))
             }
         }
@@ -239,7 +326,9 @@ fn special_signature(kind: usize, honest: &[u8]) -> Vec<u8> {
 
 /// S + L: the same residue, which a careless Ed25519 verifier accepts as a second signature.
 fn ed25519_with_order_added(honest: &[u8]) -> Vec<u8> {
-    let order = HEXLOWER.decode(b"edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010").unwrap();
+    let order = HEXLOWER
+        .decode(b"edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010")
+        .unwrap();
     let mut signature = honest.to_vec();
     let start = signature.len() - 32;
     let mut carry = 0_u16;
@@ -256,7 +345,11 @@ fn no_forged_or_mutated_token_is_accepted() {
     const CASES: u32 = 3_000;
     let scene = Scene::new();
     let tried = AtomicUsize::new(0);
-    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    });
     runner
         .run(&any_forgery(), |forgery| {
             for which in 0..signers().len() {
@@ -265,19 +358,31 @@ fn no_forged_or_mutated_token_is_accepted() {
                     continue;
                 }
                 tried.fetch_add(1, Ordering::Relaxed);
-                prop_assert!(scene.verifier.verify_at(&forged, NOW).is_err(), "{} accepted {forged}", signers()[which].algorithm);
+                prop_assert!(
+                    scene.verifier.verify_at(&forged, NOW).is_err(),
+                    "{} accepted {forged}",
+                    signers()[which].algorithm
+                );
             }
             Ok(())
         })
         .unwrap();
     let tried = tried.into_inner();
     assert!(tried >= 10_000, "only {tried} forgeries were tried");
-    assert_eq!(scene.verifier.cached_tokens(), 10, "nothing but the honest tokens is remembered");
+    assert_eq!(
+        scene.verifier.cached_tokens(),
+        10,
+        "nothing but the honest tokens is remembered"
+    );
 }
 
 #[test]
 fn honest_tokens_with_claims_that_break_a_rule_are_refused_for_that_rule() {
-    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 300,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let verifier = builder().cache_capacity(0).build().unwrap();
     let past = (1..NOW).prop_map(|back| (json!({"exp": NOW - back}), Rejection::Expired));
     let not_yet = (1..10_000_000_u64).prop_map(|ahead| (json!({"nbf": NOW + ahead}), Rejection::NotYetValid));
@@ -296,19 +401,30 @@ fn honest_tokens_with_claims_that_break_a_rule_are_refused_for_that_rule() {
 
 #[test]
 fn honest_tokens_with_any_claims_survive_the_way_there_and_back() {
-    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
-    let value = prop_oneof![any::<i64>().prop_map(Value::from), ".{0,30}".prop_map(Value::from), Just(Value::Null)];
+    let mut runner = TestRunner::new(Config {
+        cases: 300,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let value = prop_oneof![
+        any::<i64>().prop_map(Value::from),
+        ".{0,30}".prop_map(Value::from),
+        Just(Value::Null)
+    ];
     let extra = prop::collection::btree_map("x.{0,12}", value, 0..8);
     let verifier = verifier();
     runner
-        .run(&(extra, ".{1,40}", ".{0,40}", 0..5_usize), |(extra, sub, jti, which)| {
-            let mut claims = claims_with(json!({"sub": sub, "jti": jti}));
-            for (name, value) in extra {
-                claims[name] = value;
-            }
-            let verified = verifier.verify_at(&signers()[which].token(&claims), NOW).unwrap();
-            prop_assert_eq!(serde_json::to_value(verified.claims()).unwrap(), claims);
-            Ok(())
-        })
+        .run(
+            &(extra, ".{1,40}", ".{0,40}", 0..5_usize),
+            |(extra, sub, jti, which)| {
+                let mut claims = claims_with(json!({"sub": sub, "jti": jti}));
+                for (name, value) in extra {
+                    claims[name] = value;
+                }
+                let verified = verifier.verify_at(&signers()[which].token(&claims), NOW).unwrap();
+                prop_assert_eq!(serde_json::to_value(verified.claims()).unwrap(), claims);
+                Ok(())
+            },
+        )
         .unwrap();
 }

@@ -28,12 +28,24 @@ fn a_revoked_session_or_token_is_refused_for_every_algorithm() {
 
 #[test]
 fn the_spelling_of_a_uuid_does_not_matter() {
-    let bytes: [u8; 16] = HEXLOWER.decode(SESSION.replace('-', "").as_bytes()).unwrap().try_into().unwrap();
-    for text in [SESSION.to_owned(), SESSION.to_uppercase(), SESSION.replace('-', "")] {
+    let bytes: [u8; 16] = HEXLOWER
+        .decode(SESSION.replace('-', "").as_bytes())
+        .unwrap()
+        .try_into()
+        .unwrap();
+    for text in [
+        SESSION.to_owned(),
+        SESSION.to_uppercase(),
+        SESSION.replace('-', ""),
+    ] {
         let verifier = verifier();
         verifier.revocations().revoke(bytes, NOW + 300);
         let token = any_signer().token(&claims_with(json!({"sid": text})));
-        assert_eq!(verifier.verify_at(&token, NOW).unwrap_err(), Rejection::Revoked, "{text}");
+        assert_eq!(
+            verifier.verify_at(&token, NOW).unwrap_err(),
+            Rejection::Revoked,
+            "{text}"
+        );
     }
 }
 
@@ -55,9 +67,19 @@ fn ids_that_are_no_uuids_can_be_verified_and_revoked() {
             let token = any_signer().token(&claims_with(json!({name: text})));
             assert!(verifier.verify_at(&token, NOW).is_ok(), "{text}");
             verifier.revocations().revoke(RevocableId::of(text), NOW + 300);
-            assert_eq!(verifier.verify_at(&token, NOW).unwrap_err(), Rejection::Revoked, "{text}");
+            assert_eq!(
+                verifier.verify_at(&token, NOW).unwrap_err(),
+                Rejection::Revoked,
+                "{text}"
+            );
         }
-        assert_eq!(almost.iter().filter(|other| RevocableId::of(other) == RevocableId::of(text)).count(), 1);
+        assert_eq!(
+            almost
+                .iter()
+                .filter(|other| RevocableId::of(other) == RevocableId::of(text))
+                .count(),
+            1
+        );
         assert_ne!(RevocableId::of(text), RevocableId::of(SESSION));
     }
 }
@@ -65,7 +87,9 @@ fn ids_that_are_no_uuids_can_be_verified_and_revoked() {
 #[test]
 fn a_token_without_sid_and_jti_is_not_touched_by_revocations() {
     let verifier = verifier();
-    verifier.revocations().extend((0..=255).map(|number| (id(number), NOW + 300)));
+    verifier
+        .revocations()
+        .extend((0..=255).map(|number| (id(number), NOW + 300)));
     let token = any_signer().token(&claims_with(json!({"sid": Value::Null, "jti": Value::Null})));
     let verified = verifier.verify_at(&token, NOW).unwrap();
     assert_eq!((verified.session_id(), verified.token_id()), (None, None));
@@ -96,7 +120,9 @@ fn an_id_is_forgotten_at_its_instant_and_not_before() {
 fn of_two_instants_for_one_id_the_later_stays() {
     for instants in [[100, 200], [200, 100]] {
         let set = RevocationSet::new();
-        instants.into_iter().for_each(|instant| set.revoke(id(1), instant));
+        instants
+            .into_iter()
+            .for_each(|instant| set.revoke(id(1), instant));
         let replaced = RevocationSet::new();
         replaced.replace_all(instants.map(|instant| (id(1), instant)));
         for set in [set, replaced] {
@@ -114,7 +140,11 @@ fn replacing_all_leaves_exactly_the_new_ones() {
     set.replace_all((50..200).map(|number| (id(number), 10)));
     assert_eq!(set.len(), 150);
     for number in 0..=255 {
-        assert_eq!(set.is_revoked(id(number)), (50..200).contains(&number), "{number}");
+        assert_eq!(
+            set.is_revoked(id(number)),
+            (50..200).contains(&number),
+            "{number}"
+        );
     }
     set.replace_all([]);
     assert!(set.is_empty());
@@ -142,7 +172,11 @@ fn one_set_may_serve_several_verifiers() {
     let shared = RevocationSet::new();
     let verifiers = [1, 2].map(|_| builder().revocations(shared.clone()).build().unwrap());
     let token = any_signer().token(&good_claims());
-    assert!(verifiers.iter().all(|verifier| verifier.verify_at(&token, NOW).is_ok()));
+    assert!(
+        verifiers
+            .iter()
+            .all(|verifier| verifier.verify_at(&token, NOW).is_ok())
+    );
     shared.revoke(RevocableId::of(SESSION), NOW + 300);
     for verifier in verifiers {
         assert_eq!(verifier.verify_at(&token, NOW).unwrap_err(), Rejection::Revoked);
@@ -151,7 +185,9 @@ fn one_set_may_serve_several_verifiers() {
 
 /// (r, n − s): what everybody can make of (r, s).
 fn twin(signature: &[u8]) -> Vec<u8> {
-    let order = HEXLOWER.decode(b"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551").unwrap();
+    let order = HEXLOWER
+        .decode(b"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551")
+        .unwrap();
     let mut twin = signature.to_vec();
     let mut borrow = 0_i16;
     for position in (0..32).rev() {
@@ -169,7 +205,10 @@ fn the_twin_of_an_ecdsa_signature_is_the_same_token_and_dies_with_its_session() 
     let [header, payload, signature] = split(&token);
     let other = format!("{header}.{payload}.{}", encode(&twin(&decode(&signature))));
     assert_ne!(other, token);
-    let (first, second) = (verifier.verify_at(&token, NOW).unwrap(), verifier.verify_at(&other, NOW).unwrap());
+    let (first, second) = (
+        verifier.verify_at(&token, NOW).unwrap(),
+        verifier.verify_at(&other, NOW).unwrap(),
+    );
     assert_eq!(first.claims(), second.claims());
     verifier.revocations().revoke(RevocableId::of(SESSION), NOW + 300);
     for text in [token, other] {

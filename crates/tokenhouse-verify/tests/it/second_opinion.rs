@@ -26,7 +26,9 @@ fn their_private_key(signer: &Signer) -> EncodingKey {
         Algorithm::Hs256 => EncodingKey::from_secret(SECRET),
         Algorithm::Es256 => EncodingKey::from_ec_pem(signer.private_pem().as_bytes()).unwrap(),
         Algorithm::EdDsa => EncodingKey::from_ed_pem(signer.private_pem().as_bytes()).unwrap(),
-        Algorithm::Rs256 | Algorithm::Ps256 => EncodingKey::from_rsa_pem(signer.private_pem().as_bytes()).unwrap(),
+        Algorithm::Rs256 | Algorithm::Ps256 => {
+            EncodingKey::from_rsa_pem(signer.private_pem().as_bytes()).unwrap()
+        }
     }
 }
 
@@ -53,7 +55,12 @@ fn tokens_made_by_jsonwebtoken_are_accepted() {
         header.kid = Some(signer.kid.clone());
         let token = encode(&header, &lasting_claims(), &their_private_key(signer)).unwrap();
         let verified = verifier().verify_at(&token, NOW).unwrap();
-        assert_eq!(serde_json::to_value(verified.claims()).unwrap(), lasting_claims(), "{}", signer.algorithm);
+        assert_eq!(
+            serde_json::to_value(verified.claims()).unwrap(),
+            lasting_claims(),
+            "{}",
+            signer.algorithm
+        );
     }
 }
 
@@ -71,7 +78,10 @@ fn tokens_accepted_here_are_accepted_by_jsonwebtoken() {
 fn claims_written_here_are_read_by_jsonwebtoken() {
     for signer in signers() {
         let claims: Claims = serde_json::from_value(lasting_claims()).unwrap();
-        let token = signer.token_of_text(&signer.header().to_string(), &serde_json::to_string(&claims).unwrap());
+        let token = signer.token_of_text(
+            &signer.header().to_string(),
+            &serde_json::to_string(&claims).unwrap(),
+        );
         let theirs = decode::<Claims>(&token, &their_public_key(signer), &their_rules(signer)).unwrap();
         assert_eq!(theirs.claims, claims);
     }
@@ -79,7 +89,10 @@ fn claims_written_here_are_read_by_jsonwebtoken() {
 
 #[test]
 fn both_refuse_another_keys_signature() {
-    for signer in signers().iter().filter(|signer| signer.algorithm != Algorithm::Hs256) {
+    for signer in signers()
+        .iter()
+        .filter(|signer| signer.algorithm != Algorithm::Hs256)
+    {
         let stranger = Signer::new(signer.algorithm, &signer.kid);
         let token = stranger.token(&good_claims());
         assert!(verifier().verify_at(&token, NOW).is_err());

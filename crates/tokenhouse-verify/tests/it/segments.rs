@@ -16,7 +16,10 @@ fn an_honest_token_of_every_algorithm_is_accepted() {
     for signer in signers() {
         let token = verifier().verify_at(&signer.token(&good_claims()), NOW).unwrap();
         assert_eq!(token.claims().sub.as_deref(), Some("user-1"));
-        assert_eq!((token.kid(), token.algorithm()), (signer.kid.as_str(), signer.algorithm));
+        assert_eq!(
+            (token.kid(), token.algorithm()),
+            (signer.kid.as_str(), signer.algorithm)
+        );
         assert_eq!(token.token_type(), Some("at+jwt"));
     }
 }
@@ -26,11 +29,21 @@ fn the_canonical_header_and_any_other_order_of_members_mean_the_same() {
     for signer in signers() {
         let payload = encode(good_claims().to_string().as_bytes());
         let canonical = header_segment(signer.algorithm, &signer.kid, Some("at+jwt"));
-        let other =
-            encode(format!(r#"{{ "kid":"{}","typ":"AT+jwt","alg":"{}"}}"#, signer.kid, signer.algorithm).as_bytes());
+        let other = encode(
+            format!(
+                r#"{{ "kid":"{}","typ":"AT+jwt","alg":"{}"}}"#,
+                signer.kid, signer.algorithm
+            )
+            .as_bytes(),
+        );
         for header in [canonical, other] {
-            let token = verifier().verify_at(&signer.token_of_segments(&header, &payload), NOW).unwrap();
-            assert_eq!((token.token_type(), token.kid()), (Some("at+jwt"), signer.kid.as_str()));
+            let token = verifier()
+                .verify_at(&signer.token_of_segments(&header, &payload), NOW)
+                .unwrap();
+            assert_eq!(
+                (token.token_type(), token.kid()),
+                (Some("at+jwt"), signer.kid.as_str())
+            );
         }
     }
 }
@@ -57,7 +70,11 @@ fn anything_but_three_segments_is_refused() {
 #[test]
 fn an_encrypted_token_is_refused_even_around_a_good_one() {
     let inner = any_signer().token(&good_claims());
-    let header = encode(json!({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT"}).to_string().as_bytes());
+    let header = encode(
+        json!({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT"})
+            .to_string()
+            .as_bytes(),
+    );
     let token = format!("{header}.AAAA.AAAA.{}.AAAA", encode(inner.as_bytes()));
     assert!(matches!(refuse(&token), Rejection::Malformed(_)));
 }
@@ -80,7 +97,10 @@ fn an_empty_or_shortened_or_lengthened_signature_is_refused() {
         let one_before = encode(&[&[0], bytes.as_slice()].concat());
         let too_long = encode(&[0; 2000]);
         for other in [one_less, one_more, one_before, too_long] {
-            assert_eq!(refuse(&format!("{header}.{payload}.{other}")), Rejection::Signature);
+            assert_eq!(
+                refuse(&format!("{header}.{payload}.{other}")),
+                Rejection::Signature
+            );
         }
     }
 }
@@ -114,8 +134,14 @@ fn padding_whitespace_and_the_standard_alphabet_are_refused_in_every_segment() {
 #[test]
 fn an_authorization_header_with_its_scheme_is_not_a_token() {
     let token = any_signer().token(&good_claims());
-    assert!(matches!(refuse(&format!("Bearer {token}")), Rejection::Malformed(_)));
-    assert!(matches!(refuse(&format!("{token} ")), Rejection::Malformed(_) | Rejection::Signature));
+    assert!(matches!(
+        refuse(&format!("Bearer {token}")),
+        Rejection::Malformed(_)
+    ));
+    assert!(matches!(
+        refuse(&format!("{token} ")),
+        Rejection::Malformed(_) | Rejection::Signature
+    ));
 }
 
 /// The bits of the last character that hold no data, set: the same bytes to a lenient reader.
@@ -138,7 +164,10 @@ fn a_signature_with_other_trailing_bits_is_refused() {
         let [header, payload, signature] = split(&signer.token(&good_claims()));
         if let Some(respelled) = with_trailing_bits(&signature) {
             assert_ne!(respelled, signature);
-            assert!(matches!(refuse(&format!("{header}.{payload}.{respelled}")), Rejection::Malformed(_)));
+            assert!(matches!(
+                refuse(&format!("{header}.{payload}.{respelled}")),
+                Rejection::Malformed(_)
+            ));
             tried += 1;
         }
     }
@@ -154,11 +183,17 @@ fn a_signed_header_or_payload_with_trailing_bits_is_refused() {
         let padded = |value: &serde_json::Value| encode(format!("{value}{}", " ".repeat(spaces)).as_bytes());
         let (header, payload) = (padded(&any_signer().header()), padded(&payload));
         if let Some(header) = with_trailing_bits(&header) {
-            assert!(matches!(refuse(&any_signer().token_of_segments(&header, &payload)), Rejection::Malformed(_)));
+            assert!(matches!(
+                refuse(&any_signer().token_of_segments(&header, &payload)),
+                Rejection::Malformed(_)
+            ));
             tried += 1;
         }
         if let Some(payload) = with_trailing_bits(&payload) {
-            assert!(matches!(refuse(&any_signer().token_of_segments(&header, &payload)), Rejection::Malformed(_)));
+            assert!(matches!(
+                refuse(&any_signer().token_of_segments(&header, &payload)),
+                Rejection::Malformed(_)
+            ));
             tried += 1;
         }
     }
@@ -168,7 +203,9 @@ fn a_signed_header_or_payload_with_trailing_bits_is_refused() {
 #[test]
 fn a_token_over_the_size_limit_is_refused_unread() {
     let filled = |length: usize| any_signer().token(&claims_with(json!({"filler": "x".repeat(length)})));
-    let fits = (0..).map(|length| filled(5000 + length)).take_while(|token| token.len() <= MAX_TOKEN_LENGTH);
+    let fits = (0..)
+        .map(|length| filled(5000 + length))
+        .take_while(|token| token.len() <= MAX_TOKEN_LENGTH);
     let longest = fits.last().unwrap();
     assert!(longest.len() > MAX_TOKEN_LENGTH - 4);
     assert!(verifier().verify_at(&longest, NOW).is_ok());
@@ -180,7 +217,14 @@ fn a_token_over_the_size_limit_is_refused_unread() {
 fn a_header_over_the_size_limit_is_refused() {
     let mut header = any_signer().header();
     header["filler"] = "x".repeat(600).into();
-    assert!(verifier().verify_at(&any_signer().token_with(&header, &good_claims()), NOW).is_ok());
+    assert!(
+        verifier()
+            .verify_at(&any_signer().token_with(&header, &good_claims()), NOW)
+            .is_ok()
+    );
     header["filler"] = "x".repeat(MAX_HEADER_LENGTH).into();
-    assert_eq!(refuse(&any_signer().token_with(&header, &good_claims())), Rejection::TooLarge);
+    assert_eq!(
+        refuse(&any_signer().token_with(&header, &good_claims())),
+        Rejection::TooLarge
+    );
 }

@@ -11,8 +11,9 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
-        RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
+        KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256,
+        RSA_PSS_SHA256, RsaKeyPair, VerificationAlgorithm,
     },
 };
 use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
@@ -32,8 +33,11 @@ enum Pair {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Rsa(RsaKeyPair),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
+
+/// Whether a message has this signature.
+pub(crate) type Primitive<'a> = Box<dyn Fn(&[u8], &[u8]) -> bool + 'a>;
 
 /// One key of one algorithm, both halves.
 pub(crate) struct Signer {
@@ -50,18 +54,30 @@ impl Signer {
             }
             Algorithm::EdDsa => Pair::Ed25519(Ed25519KeyPair::generate().unwrap()),
             Algorithm::Rs256 | Algorithm::Ps256 => Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
-            Algorithm::Hs256 => Pair::Hmac(hmac::Key::new(hmac::HMAC_SHA256, SECRET)),
+            Algorithm::Hs256 => Pair::Hmac(hmac::Key::new(hmac::HMAC_SHA256, SECRET).into()),
         };
-        Self { algorithm, kid: kid.to_owned(), pair }
+        Self {
+            algorithm,
+            kid: kid.to_owned(),
+            pair,
+        }
     }
 
     pub(crate) fn rsa_of(algorithm: Algorithm, kid: &str, size: KeySize) -> Self {
-        Self { algorithm, kid: kid.to_owned(), pair: Pair::Rsa(RsaKeyPair::generate(size).unwrap()) }
+        Self {
+            algorithm,
+            kid: kid.to_owned(),
+            pair: Pair::Rsa(RsaKeyPair::generate(size).unwrap()),
+        }
     }
 
     pub(crate) fn hmac(kid: &str, secret: &[u8]) -> Self {
-        let pair = Pair::Hmac(hmac::Key::new(hmac::HMAC_SHA256, secret));
-        Self { algorithm: Algorithm::Hs256, kid: kid.to_owned(), pair }
+        let pair = Pair::Hmac(hmac::Key::new(hmac::HMAC_SHA256, secret).into());
+        Self {
+            algorithm: Algorithm::Hs256,
+            kid: kid.to_owned(),
+            pair,
+        }
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
@@ -73,9 +89,11 @@ impl Signer {
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 if self.algorithm == Algorithm::Rs256 {
-                    pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+                    pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                        .unwrap();
                 } else {
-                    pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature).unwrap();
+                    pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature)
+                        .unwrap();
                 }
                 signature
             }
@@ -129,7 +147,10 @@ impl Signer {
             Pair::Hmac(_) => panic!("a shared secret is not PEM"),
         };
         let body = BASE64_MIME.encode(&der).replace("\r\n", "\n");
-        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", body.trim_end())
+        format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            body.trim_end()
+        )
     }
 
     /// The public half of an RSA key as PKCS#1, the classical wrong HMAC secret.
@@ -139,6 +160,24 @@ impl Signer {
             Pair::Ecdsa(pair) => pair.public_key().as_ref().to_vec(),
             Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
             Pair::Hmac(_) => panic!("a shared secret has no public half"),
+        }
+    }
+
+    /// The bare check of a signature, for the benchmark to compare with.
+    #[allow(dead_code, reason = "only the benchmark asks")]
+    pub(crate) fn primitive(&self) -> Primitive<'_> {
+        let parsed = |algorithm: &'static dyn VerificationAlgorithm| {
+            let key = ParsedPublicKey::new(algorithm, self.public_der()).unwrap();
+            Box::new(move |message: &[u8], signature: &[u8]| key.verify_sig(message, signature).is_ok())
+        };
+        match (&self.pair, self.algorithm) {
+            (Pair::Hmac(key), _) => {
+                Box::new(|message, signature| hmac::verify(key, message, signature).is_ok())
+            }
+            (_, Algorithm::Es256) => parsed(&ECDSA_P256_SHA256_FIXED),
+            (_, Algorithm::EdDsa) => parsed(&ED25519),
+            (_, Algorithm::Rs256) => parsed(&RSA_PKCS1_2048_8192_SHA256),
+            _ => parsed(&RSA_PSS_2048_8192_SHA256),
         }
     }
 
@@ -169,11 +208,19 @@ impl Signer {
 /// One signer for each algorithm, made once: RSA keys are slow to find.
 pub(crate) fn signers() -> &'static [Signer] {
     static SIGNERS: OnceLock<Vec<Signer>> = OnceLock::new();
-    SIGNERS.get_or_init(|| Algorithm::ALL.into_iter().map(|a| Signer::new(a, &format!("key-{a}"))).collect())
+    SIGNERS.get_or_init(|| {
+        Algorithm::ALL
+            .into_iter()
+            .map(|a| Signer::new(a, &format!("key-{a}")))
+            .collect()
+    })
 }
 
 pub(crate) fn signer(algorithm: Algorithm) -> &'static Signer {
-    signers().iter().find(|signer| signer.algorithm == algorithm).unwrap()
+    signers()
+        .iter()
+        .find(|signer| signer.algorithm == algorithm)
+        .unwrap()
 }
 
 /// A signer that is cheap, for rules that do not depend on the algorithm.
@@ -186,8 +233,12 @@ pub(crate) fn key_set() -> KeySet {
 }
 
 pub(crate) fn jwks() -> Jwks {
-    let public = signers().iter().filter(|signer| signer.algorithm != Algorithm::Hs256);
-    Jwks { keys: public.map(Signer::jwk).collect() }
+    let public = signers()
+        .iter()
+        .filter(|signer| signer.algorithm != Algorithm::Hs256);
+    Jwks {
+        keys: public.map(Signer::jwk).collect(),
+    }
 }
 
 /// A builder with everything that a verifier of access tokens needs, and without leeway, so that edges are sharp.
@@ -236,7 +287,9 @@ pub(crate) fn refusals_of_header(changes: &Value) -> Vec<Rejection> {
         for (name, value) in changes.as_object().unwrap() {
             header[name] = value.clone();
         }
-        verifier().verify_at(&signer.token_with(&header, &good_claims()), NOW).unwrap_err()
+        verifier()
+            .verify_at(&signer.token_with(&header, &good_claims()), NOW)
+            .unwrap_err()
     };
     signers().iter().map(judge).collect()
 }
@@ -261,7 +314,9 @@ fn rsa_integers(der: &[u8]) -> [Vec<u8>; 2] {
             short @ 0..=0x7f => (usize::from(short), 2),
             long => {
                 let width = usize::from(long & 0x7f);
-                let length = der[2..2 + width].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+                let length = der[2..2 + width]
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
                 (length, 2 + width)
             }
         };

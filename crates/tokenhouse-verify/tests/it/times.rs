@@ -11,7 +11,10 @@ use crate::support::*;
 fn a_token_without_exp_is_refused() {
     for signer in signers() {
         let token = signer.token(&claims_with(json!({"exp": null})));
-        assert_eq!(verifier().verify_at(&token, NOW).unwrap_err(), Rejection::Missing("exp"));
+        assert_eq!(
+            verifier().verify_at(&token, NOW).unwrap_err(),
+            Rejection::Missing("exp")
+        );
     }
 }
 
@@ -24,7 +27,10 @@ fn a_token_ends_exactly_at_exp() {
         let refused = fresh().verify_at(&token, NOW + 10).unwrap_err();
         assert_eq!(refused, Rejection::Expired);
         assert!(refused.is_expired());
-        assert_eq!(fresh().verify_at(&token, u64::MAX).unwrap_err(), Rejection::Expired);
+        assert_eq!(
+            fresh().verify_at(&token, u64::MAX).unwrap_err(),
+            Rejection::Expired
+        );
     }
 }
 
@@ -32,10 +38,19 @@ fn a_token_ends_exactly_at_exp() {
 fn leeway_moves_the_end_and_the_beginning() {
     let verifier = builder().leeway(Duration::from_secs(5)).build().unwrap();
     let token = any_signer().token(&claims_with(json!({"iat": null, "nbf": NOW, "exp": NOW + 10})));
-    assert_eq!(verifier.verify_at(&token, NOW - 6).unwrap_err(), Rejection::NotYetValid);
-    assert_eq!(verifier.verify_at(&token, NOW - 5).unwrap().valid_until(), NOW + 15);
+    assert_eq!(
+        verifier.verify_at(&token, NOW - 6).unwrap_err(),
+        Rejection::NotYetValid
+    );
+    assert_eq!(
+        verifier.verify_at(&token, NOW - 5).unwrap().valid_until(),
+        NOW + 15
+    );
     assert!(verifier.verify_at(&token, NOW + 14).is_ok());
-    assert_eq!(verifier.verify_at(&token, NOW + 15).unwrap_err(), Rejection::Expired);
+    assert_eq!(
+        verifier.verify_at(&token, NOW + 15).unwrap_err(),
+        Rejection::Expired
+    );
 }
 
 #[test]
@@ -49,20 +64,32 @@ fn five_seconds_of_leeway_are_the_default() {
         .unwrap();
     let token = any_signer().token(&claims_with(json!({"exp": NOW + 10})));
     assert!(verifier.verify_at(&token, NOW + 14).is_ok());
-    assert_eq!(verifier.verify_at(&token, NOW + 15).unwrap_err(), Rejection::Expired);
+    assert_eq!(
+        verifier.verify_at(&token, NOW + 15).unwrap_err(),
+        Rejection::Expired
+    );
 }
 
 #[test]
 fn more_than_a_minute_of_leeway_is_refused() {
     assert!(builder().leeway(Duration::from_secs(60)).build().is_ok());
-    assert_eq!(builder().leeway(Duration::from_millis(60_001)).build().unwrap_err(), BuildError::Leeway);
+    assert_eq!(
+        builder()
+            .leeway(Duration::from_millis(60_001))
+            .build()
+            .unwrap_err(),
+        BuildError::Leeway
+    );
 }
 
 #[test]
 fn a_token_is_not_valid_before_nbf() {
     for signer in signers() {
         let token = signer.token(&claims_with(json!({"nbf": NOW + 1})));
-        assert_eq!(verifier().verify_at(&token, NOW).unwrap_err(), Rejection::NotYetValid);
+        assert_eq!(
+            verifier().verify_at(&token, NOW).unwrap_err(),
+            Rejection::NotYetValid
+        );
         assert!(verifier().verify_at(&token, NOW + 1).is_ok());
     }
 }
@@ -71,30 +98,49 @@ fn a_token_is_not_valid_before_nbf() {
 fn a_token_issued_in_the_future_is_refused() {
     for signer in signers() {
         let token = signer.token(&claims_with(json!({"iat": NOW + 1})));
-        assert_eq!(verifier().verify_at(&token, NOW).unwrap_err(), Rejection::NotYetValid);
+        assert_eq!(
+            verifier().verify_at(&token, NOW).unwrap_err(),
+            Rejection::NotYetValid
+        );
         assert!(verifier().verify_at(&token, NOW + 1).is_ok());
     }
 }
 
 #[test]
 fn an_early_nbf_does_not_excuse_a_late_iat_nor_the_reverse() {
-    for claims in [json!({"nbf": 1, "iat": NOW + 1}), json!({"nbf": NOW + 1, "iat": 1})] {
+    for claims in [
+        json!({"nbf": 1, "iat": NOW + 1}),
+        json!({"nbf": NOW + 1, "iat": 1}),
+    ] {
         assert_eq!(judge(claims).unwrap_err(), Rejection::NotYetValid);
     }
 }
 
 #[test]
 fn fractions_of_a_second_never_lengthen_a_life() {
-    let token = any_signer().token(&claims_with(json!({"exp": NOW as f64 + 10.9, "nbf": NOW as f64 + 0.1})));
-    assert_eq!(verifier().verify_at(&token, NOW).unwrap_err(), Rejection::NotYetValid);
+    let token = any_signer().token(&claims_with(
+        json!({"exp": NOW as f64 + 10.9, "nbf": NOW as f64 + 0.1}),
+    ));
+    assert_eq!(
+        verifier().verify_at(&token, NOW).unwrap_err(),
+        Rejection::NotYetValid
+    );
     let verified = verifier().verify_at(&token, NOW + 1).unwrap();
-    assert_eq!((verified.claims().nbf, verified.claims().exp), (Some(NOW + 1), NOW + 10));
-    assert_eq!(verifier().verify_at(&token, NOW + 10).unwrap_err(), Rejection::Expired);
+    assert_eq!(
+        (verified.claims().nbf, verified.claims().exp),
+        (Some(NOW + 1), NOW + 10)
+    );
+    assert_eq!(
+        verifier().verify_at(&token, NOW + 10).unwrap_err(),
+        Rejection::Expired
+    );
 }
 
 #[test]
 fn a_time_in_exponent_notation_is_a_number_like_any_other() {
-    let text = claims_with(json!({"exp": "hole"})).to_string().replace("\"hole\"", "1.8000003e9");
+    let text = claims_with(json!({"exp": "hole"}))
+        .to_string()
+        .replace("\"hole\"", "1.8000003e9");
     let token = any_signer().token_of_text(&any_signer().header().to_string(), &text);
     assert_eq!(verifier().verify_at(&token, NOW).unwrap().claims().exp, NOW + 300);
 }

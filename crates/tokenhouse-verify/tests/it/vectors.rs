@@ -27,10 +27,10 @@ fn published(jwk: serde_json::Value) -> VerifyingKey {
 }
 
 fn rfc_7515_a1() -> (VerifyingKey, String) {
-    let secret = decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
-    let token = format!(
-        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{JOE}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-    );
+    let secret =
+        decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
+    let token =
+        format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{JOE}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     (VerifyingKey::hs256("a1", &secret).unwrap(), token)
 }
 
@@ -66,8 +66,17 @@ fn the_examples_of_rfc_7515_are_accepted_until_they_expire() {
     for (key, token) in [rfc_7515_a1(), rfc_7515_a2(), rfc_7515_a3()] {
         let verified = verifier(key.clone()).verify_at(&token, JOES_END - 1).unwrap();
         assert_eq!(verified.claims().iss.as_deref(), Some("joe"));
-        assert_eq!(verified.claims().get::<bool>("http://example.com/is_root").unwrap(), Some(true));
-        assert_eq!(verifier(key).verify_at(&token, JOES_END).unwrap_err(), Rejection::Expired);
+        assert_eq!(
+            verified
+                .claims()
+                .get::<bool>("http://example.com/is_root")
+                .unwrap(),
+            Some(true)
+        );
+        assert_eq!(
+            verifier(key).verify_at(&token, JOES_END).unwrap_err(),
+            Rejection::Expired
+        );
     }
 }
 
@@ -79,7 +88,12 @@ fn the_examples_of_rfc_7515_with_one_bit_changed_are_refused() {
             let mut bytes = decode(&signature);
             bytes[position] ^= 1;
             let forged = format!("{header}.{payload}.{}", encode(&bytes));
-            assert_eq!(verifier(key.clone()).verify_at(&forged, JOES_END - 1).unwrap_err(), Rejection::Signature);
+            assert_eq!(
+                verifier(key.clone())
+                    .verify_at(&forged, JOES_END - 1)
+                    .unwrap_err(),
+                Rejection::Signature
+            );
         }
     }
 }
@@ -88,7 +102,10 @@ fn the_examples_of_rfc_7515_with_one_bit_changed_are_refused() {
 fn the_unsecured_token_of_rfc_7519_is_refused() {
     for (key, _) in [rfc_7515_a1(), rfc_7515_a2(), rfc_7515_a3()] {
         let token = format!("eyJhbGciOiJub25lIn0.{JOE}.");
-        assert_eq!(verifier(key).verify_at(&token, JOES_END - 1).unwrap_err(), Rejection::AlgorithmMismatch);
+        assert_eq!(
+            verifier(key).verify_at(&token, JOES_END - 1).unwrap_err(),
+            Rejection::AlgorithmMismatch
+        );
     }
 }
 
@@ -102,10 +119,14 @@ fn the_example_of_rfc_8037_has_a_good_signature_but_is_no_token() {
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
     ));
     // The payload is read only behind a good signature, so complaining of it proves the signature.
-    let refused = verifier(key.clone()).verify_at(&format!("{header}.{payload}.{signature}"), 0).unwrap_err();
+    let refused = verifier(key.clone())
+        .verify_at(&format!("{header}.{payload}.{signature}"), 0)
+        .unwrap_err();
     assert_eq!(refused, Rejection::Malformed("the payload is not JSON"));
     let mut bytes = decode(&signature);
     bytes[40] ^= 1;
-    let refused = verifier(key).verify_at(&format!("{header}.{payload}.{}", encode(&bytes)), 0).unwrap_err();
+    let refused = verifier(key)
+        .verify_at(&format!("{header}.{payload}.{}", encode(&bytes)), 0)
+        .unwrap_err();
     assert_eq!(refused, Rejection::Signature);
 }

@@ -16,9 +16,16 @@ fn another_issuer_is_refused_byte_for_byte() {
         "https://id.example.com:443",
         "",
     ] {
-        assert_eq!(judge(json!({"iss": iss})).unwrap_err(), Rejection::Issuer, "{iss}");
+        assert_eq!(
+            judge(json!({"iss": iss})).unwrap_err(),
+            Rejection::Issuer,
+            "{iss}"
+        );
     }
-    assert_eq!(judge(json!({"iss": null})).unwrap_err(), Rejection::Missing("iss"));
+    assert_eq!(
+        judge(json!({"iss": null})).unwrap_err(),
+        Rejection::Missing("iss")
+    );
 }
 
 #[test]
@@ -31,9 +38,16 @@ fn another_audience_is_refused() {
         json!(["a", "b"]),
         json!([format!("{AUDIENCE} ")]),
     ] {
-        assert_eq!(judge(json!({"aud": aud})).unwrap_err(), Rejection::Audience, "{aud}");
+        assert_eq!(
+            judge(json!({"aud": aud})).unwrap_err(),
+            Rejection::Audience,
+            "{aud}"
+        );
     }
-    assert_eq!(judge(json!({"aud": null})).unwrap_err(), Rejection::Missing("aud"));
+    assert_eq!(
+        judge(json!({"aud": null})).unwrap_err(),
+        Rejection::Missing("aud")
+    );
 }
 
 #[test]
@@ -41,24 +55,43 @@ fn one_of_several_audiences_suffices_on_either_side() {
     assert!(judge(json!({"aud": ["https://other.example.com", AUDIENCE]})).is_ok());
     let several = builder().audience("https://second.example.com").build().unwrap();
     for aud in [AUDIENCE, "https://second.example.com"] {
-        assert!(several.verify_at(&any_signer().token(&claims_with(json!({"aud": aud}))), NOW).is_ok());
+        assert!(
+            several
+                .verify_at(&any_signer().token(&claims_with(json!({"aud": aud}))), NOW)
+                .is_ok()
+        );
     }
 }
 
 #[test]
 fn a_token_about_nobody_is_refused() {
-    assert_eq!(judge(json!({"sub": null})).unwrap_err(), Rejection::Missing("sub"));
+    assert_eq!(
+        judge(json!({"sub": null})).unwrap_err(),
+        Rejection::Missing("sub")
+    );
     assert_eq!(judge(json!({"sub": ""})).unwrap_err(), Rejection::Subject);
 }
 
 #[test]
 fn the_profile_of_rfc_9068_requires_all_seven_claims_and_its_type() {
-    let profile =
-        Verifier::builder().keys(key_set()).issuer(ISSUER).audience(AUDIENCE).rfc9068().build().unwrap();
-    assert!(profile.verify_at(&any_signer().token(&good_claims()), NOW).is_ok());
+    let profile = Verifier::builder()
+        .keys(key_set())
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .rfc9068()
+        .build()
+        .unwrap();
+    assert!(
+        profile
+            .verify_at(&any_signer().token(&good_claims()), NOW)
+            .is_ok()
+    );
     for name in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
         let token = any_signer().token(&claims_with(json!({name: Value::Null})));
-        assert_eq!(profile.verify_at(&token, NOW).unwrap_err(), Rejection::Missing(name));
+        assert_eq!(
+            profile.verify_at(&token, NOW).unwrap_err(),
+            Rejection::Missing(name)
+        );
     }
     let mut header = any_signer().header();
     header["typ"] = json!("JWT");
@@ -76,7 +109,10 @@ fn an_id_token_is_no_access_token() {
         json!({"alg": "EdDSA", "kid": any_signer().kid}),
     ] {
         let token = any_signer().token_with(&header, &claims);
-        assert_eq!(verifier().verify_at(&token, NOW).unwrap_err(), Rejection::TokenType);
+        assert_eq!(
+            verifier().verify_at(&token, NOW).unwrap_err(),
+            Rejection::TokenType
+        );
     }
 }
 
@@ -86,10 +122,18 @@ fn a_logout_token_is_no_access_token_nor_the_reverse() {
     header["typ"] = json!("logout+jwt");
     let logout = any_signer().token_with(&header, &good_claims());
     let access = any_signer().token(&good_claims());
-    let logouts =
-        Verifier::builder().keys(key_set()).issuer(ISSUER).audience(AUDIENCE).token_type("logout+jwt").build().unwrap();
+    let logouts = Verifier::builder()
+        .keys(key_set())
+        .issuer(ISSUER)
+        .audience(AUDIENCE)
+        .token_type("logout+jwt")
+        .build()
+        .unwrap();
     assert!(verifier().verify_at(&access, NOW).is_ok() && logouts.verify_at(&logout, NOW).is_ok());
-    assert_eq!(verifier().verify_at(&logout, NOW).unwrap_err(), Rejection::TokenType);
+    assert_eq!(
+        verifier().verify_at(&logout, NOW).unwrap_err(),
+        Rejection::TokenType
+    );
     assert_eq!(logouts.verify_at(&access, NOW).unwrap_err(), Rejection::TokenType);
 }
 
@@ -107,32 +151,74 @@ fn each_check_can_be_given_up_only_by_name() {
     let missing = |builder: VerifierBuilder| builder.build().unwrap_err();
     assert_eq!(missing(Verifier::builder()), BuildError::Missing("an issuer"));
     assert_eq!(missing(bare().issuer(ISSUER)), BuildError::Missing("an audience"));
-    assert_eq!(missing(bare().issuer(ISSUER).audience(AUDIENCE)), BuildError::Missing("a token type"));
     assert_eq!(
-        missing(Verifier::builder().issuer(ISSUER).audience(AUDIENCE).token_type("at+jwt")),
+        missing(bare().issuer(ISSUER).audience(AUDIENCE)),
+        BuildError::Missing("a token type")
+    );
+    assert_eq!(
+        missing(
+            Verifier::builder()
+                .issuer(ISSUER)
+                .audience(AUDIENCE)
+                .token_type("at+jwt")
+        ),
         BuildError::Missing("keys")
     );
 
-    let open = bare().without_issuer().without_audience().any_token_type().without_subject().build().unwrap();
+    let open = bare()
+        .without_issuer()
+        .without_audience()
+        .any_token_type()
+        .without_subject()
+        .build()
+        .unwrap();
     let header = json!({"alg": "EdDSA", "kid": any_signer().kid});
     let token = any_signer().token_with(&header, &json!({"exp": NOW + 1, "user": 7}));
-    assert_eq!(open.verify_at(&token, NOW).unwrap().claims().get::<u8>("user").unwrap(), Some(7));
+    assert_eq!(
+        open.verify_at(&token, NOW)
+            .unwrap()
+            .claims()
+            .get::<u8>("user")
+            .unwrap(),
+        Some(7)
+    );
     let endless = any_signer().token_with(&header, &json!({"user": 7}));
-    assert_eq!(open.verify_at(&endless, NOW).unwrap_err(), Rejection::Missing("exp"));
+    assert_eq!(
+        open.verify_at(&endless, NOW).unwrap_err(),
+        Rejection::Missing("exp")
+    );
 }
 
 #[test]
 fn a_check_both_wanted_and_given_up_is_a_mistake() {
-    assert_eq!(builder().without_issuer().build().unwrap_err(), BuildError::Contradiction("an issuer"));
-    assert_eq!(builder().without_audience().build().unwrap_err(), BuildError::Contradiction("an audience"));
-    assert_eq!(builder().any_token_type().build().unwrap_err(), BuildError::Contradiction("a token type"));
+    assert_eq!(
+        builder().without_issuer().build().unwrap_err(),
+        BuildError::Contradiction("an issuer")
+    );
+    assert_eq!(
+        builder().without_audience().build().unwrap_err(),
+        BuildError::Contradiction("an audience")
+    );
+    assert_eq!(
+        builder().any_token_type().build().unwrap_err(),
+        BuildError::Contradiction("a token type")
+    );
 }
 
 #[test]
 fn an_empty_expectation_is_a_mistake() {
-    assert_eq!(builder().issuer("").build().unwrap_err(), BuildError::Empty("the issuer"));
-    assert_eq!(builder().audience("").build().unwrap_err(), BuildError::Empty("an audience"));
-    assert_eq!(builder().token_type("").build().unwrap_err(), BuildError::Empty("a token type"));
+    assert_eq!(
+        builder().issuer("").build().unwrap_err(),
+        BuildError::Empty("the issuer")
+    );
+    assert_eq!(
+        builder().audience("").build().unwrap_err(),
+        BuildError::Empty("an audience")
+    );
+    assert_eq!(
+        builder().token_type("").build().unwrap_err(),
+        BuildError::Empty("a token type")
+    );
 }
 
 #[test]
@@ -143,7 +229,9 @@ fn a_good_token_of_a_foreign_issuer_with_the_same_kid_is_refused() {
         }
         let foreign = Signer::new(algorithm, &signer(algorithm).kid);
         assert_eq!(
-            verifier().verify_at(&foreign.token(&good_claims()), NOW).unwrap_err(),
+            verifier()
+                .verify_at(&foreign.token(&good_claims()), NOW)
+                .unwrap_err(),
             Rejection::Signature
         );
     }
@@ -153,17 +241,29 @@ fn a_good_token_of_a_foreign_issuer_with_the_same_kid_is_refused() {
 fn no_refusal_repeats_what_the_token_holds() {
     let marker = "s3cr3t-marker";
     let mut header = any_signer().header();
-    for (name, value) in [("kid", json!(marker)), ("alg", json!(marker)), ("typ", json!(marker)), ("crit", json!([marker]))] {
+    for (name, value) in [
+        ("kid", json!(marker)),
+        ("alg", json!(marker)),
+        ("typ", json!(marker)),
+        ("crit", json!([marker])),
+    ] {
         let original = header[name].take();
         header[name] = value;
-        let refused = verifier().verify_at(&any_signer().token_with(&header, &good_claims()), NOW).unwrap_err();
+        let refused = verifier()
+            .verify_at(&any_signer().token_with(&header, &good_claims()), NOW)
+            .unwrap_err();
         assert!(!refused.to_string().contains(marker), "{refused}");
         header[name] = original;
         if header["crit"].is_null() {
             header.as_object_mut().unwrap().remove("crit");
         }
     }
-    for claims in [json!({"iss": marker}), json!({"aud": marker}), json!({"exp": marker}), json!({"sub": [marker]})] {
+    for claims in [
+        json!({"iss": marker}),
+        json!({"aud": marker}),
+        json!({"exp": marker}),
+        json!({"sub": [marker]}),
+    ] {
         assert!(!judge(claims).unwrap_err().to_string().contains(marker));
     }
 }

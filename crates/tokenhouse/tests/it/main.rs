@@ -1,6 +1,11 @@
 //! Every behaviour, on both engines, in one program.
 
-#![allow(unreachable_pub, missing_docs, reason = "a program has no interface")]
+#![allow(unreachable_pub, reason = "a program has no interface")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "that is how a test fails, in its helpers too"
+)]
 
 mod session;
 mod signup;

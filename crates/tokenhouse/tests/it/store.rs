@@ -522,6 +522,46 @@ async fn a_full_disk_refuses_the_batch_and_heals() {
     add(&store, 1000).await.unwrap();
 }
 
+/// SQLite drops the whole transaction when the disk is full: who had joined it is not told "done", and who
+/// comes next begins a new one.
+#[tokio::test]
+async fn a_full_disk_takes_back_what_was_not_yet_flushed() {
+    let place = Place::sqlite();
+    let store = ready(&place).await;
+    let mut held = store.write().await.unwrap();
+    // It cannot be made less than what is in use: from now on the file cannot grow.
+    query("PRAGMA max_page_count = 1")
+        .one::<(i64,)>(&mut held)
+        .await
+        .unwrap();
+    // On one thread they queue in this order, all before the committer.
+    let add = |id: i64, text: String| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut tx = store.write().await?;
+            query(INSERT).bind(id).bind(text).execute(&mut tx).await?;
+            tx.commit().await
+        })
+    };
+    let before = add(1, "fits".to_owned());
+    let large = add(2, "x".repeat(100_000));
+    let after = add(3, "fits".to_owned());
+    while store.status().waiting < 3 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    assert!(matches!(
+        before.await.unwrap(),
+        Err(StoreError::Unavailable { .. })
+    ));
+    assert!(matches!(
+        large.await.unwrap(),
+        Err(StoreError::Unavailable { .. })
+    ));
+    after.await.unwrap().unwrap();
+    assert_eq!(ids(&place.open().await).await, [3]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_does_not_grow_without_end() {
     let place = Place::sqlite();
