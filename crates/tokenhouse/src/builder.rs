@@ -48,7 +48,9 @@ pub enum BuildError {
     #[error("the database lacks the migrations {0}; run `tokenhouse migrate`")]
     Older(String),
     /// The database was migrated by a newer program.
-    #[error("the database was migrated by a newer version (it has {0}); run that version, or restore a backup")]
+    #[error(
+        "the database was migrated by a newer version (it has {0}); run that version, or restore a backup"
+    )]
     Newer(String),
     /// The keys.
     #[error(transparent)]
@@ -135,14 +137,20 @@ impl Builder {
 
     /// The application's rule for usernames, in the place of ours; it says what is wrong with a name.
     #[must_use]
-    pub fn username_rule(mut self, rule: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) -> Self {
+    pub fn username_rule(
+        mut self,
+        rule: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
         self.hooks.username_rule = Some(Arc::new(rule));
         self
     }
 
     /// A further rule for new passwords; it says what is wrong with one.
     #[must_use]
-    pub fn password_rule(mut self, rule: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) -> Self {
+    pub fn password_rule(
+        mut self,
+        rule: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
         self.hooks.password_rule = Some(Arc::new(rule));
         self
     }
@@ -213,7 +221,9 @@ impl Builder {
         let store = open_store(&settings).await?;
         bring_up_to_date(&store, self.migrate).await?;
 
-        let file = self.master_key_file.or_else(|| master_key_file_beside(settings.database_url.expose()));
+        let file = self
+            .master_key_file
+            .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
         let refresh_tokens = RefreshTokens::new(&master);
         let (keys, key_set) = Keyring::load(master, &store, &settings, clock.now()).await?;
@@ -226,16 +236,26 @@ impl Builder {
             .leeway(*tokens.leeway)
             .cache_capacity(tokens.cache_capacity)
             .build()
-            .map_err(|error| BuildError::Setting { key: "tokens", problem: error.to_string() })?;
+            .map_err(|error| BuildError::Setting {
+                key: "tokens",
+                problem: error.to_string(),
+            })?;
         let hashing = HashingPool::start(hashing_options(&settings, self.weak_hashing), entropy.clone())
             .map_err(|error| BuildError::Hashing(error.to_string()))?;
         let metrics = Metrics::new();
-        let observer = Observer::new(metrics.requests.clone(), self.problem_renderer, &entropy).map_err(Error::from)?;
+        let observer =
+            Observer::new(metrics.requests.clone(), self.problem_renderer, &entropy).map_err(Error::from)?;
         let limit = &settings.rate_limit;
         let house = Tokenhouse(Arc::new(House {
-            address_limit: limit.enabled.then(|| AddressLimit::new(limit.burst, limit.per_minute)),
-            proxies: TrustedProxies::parse(&settings.http.trusted_proxies)
-                .map_err(|text| setting("http.trusted_proxies", format!("`{text}` is no address and no network")))?,
+            address_limit: limit
+                .enabled
+                .then(|| AddressLimit::new(limit.burst, limit.per_minute)),
+            proxies: TrustedProxies::parse(&settings.http.trusted_proxies).map_err(|text| {
+                setting(
+                    "http.trusted_proxies",
+                    format!("`{text}` is no address and no network"),
+                )
+            })?,
             cors: cors(&settings)?,
             hashing,
             keys,
@@ -259,7 +279,10 @@ impl Builder {
 }
 
 fn setting(key: &'static str, problem: impl Into<String>) -> BuildError {
-    BuildError::Setting { key, problem: problem.into() }
+    BuildError::Setting {
+        key,
+        problem: problem.into(),
+    }
 }
 
 /// What no house can work with, whoever runs it.
@@ -267,32 +290,63 @@ fn check(settings: &Settings) -> Result<(), BuildError> {
     let url = url::Url::parse(&settings.public_url)
         .map_err(|_| setting("public_url", "must be an address such as https://id.example.com"))?;
     if !matches!(url.scheme(), "https" | "http") || url.query().is_some() || url.fragment().is_some() {
-        return Err(setting("public_url", "must be an http or https address without `?` and `#`"));
+        return Err(setting(
+            "public_url",
+            "must be an http or https address without `?` and `#`",
+        ));
     }
     let tokens = &settings.tokens;
     if tokens.access_lifetime.as_secs() == 0 || tokens.access_lifetime.as_secs() > 86_400 * 31 {
-        return Err(setting("tokens.access_lifetime", "must be between 1s and 31d; minutes are usual"));
+        return Err(setting(
+            "tokens.access_lifetime",
+            "must be between 1s and 31d; minutes are usual",
+        ));
     }
     if tokens.leeway.as_secs() > 60 {
-        return Err(setting("tokens.leeway", "must be 60s at most (RFC 7519 allows small differences only)"));
+        return Err(setting(
+            "tokens.leeway",
+            "must be 60s at most (RFC 7519 allows small differences only)",
+        ));
     }
-    if let Some(name) = tokens.claims.keys().find(|name| crate::RESERVED_CLAIMS.contains(&name.as_str())) {
-        return Err(setting("tokens.claims", format!("`{name}` is reserved; choose another name")));
+    if let Some(name) = tokens
+        .claims
+        .keys()
+        .find(|name| crate::RESERVED_CLAIMS.contains(&name.as_str()))
+    {
+        return Err(setting(
+            "tokens.claims",
+            format!("`{name}` is reserved; choose another name"),
+        ));
     }
     if tokens.algorithm == tokenhouse_verify::Algorithm::Hs256
-        && tokens.secret.as_ref().is_some_and(|secret| secret.expose().len() < 32)
+        && tokens
+            .secret
+            .as_ref()
+            .is_some_and(|secret| secret.expose().len() < 32)
     {
-        return Err(setting("tokens.secret", keys::KeyError::SecretTooShort.to_string()));
+        return Err(setting(
+            "tokens.secret",
+            keys::KeyError::SecretTooShort.to_string(),
+        ));
     }
     if settings.sessions.idle_lifetime.is_zero() || settings.sessions.absolute_lifetime.is_zero() {
-        return Err(setting("sessions", "idle_lifetime and absolute_lifetime must be longer than 0s"));
+        return Err(setting(
+            "sessions",
+            "idle_lifetime and absolute_lifetime must be longer than 0s",
+        ));
     }
     if *settings.sessions.refresh_grace > std::time::Duration::from_secs(300) {
-        return Err(setting("sessions.refresh_grace", "must be 5m at most, or a stolen token is not noticed"));
+        return Err(setting(
+            "sessions.refresh_grace",
+            "must be 5m at most, or a stolen token is not noticed",
+        ));
     }
     let passwords = &settings.passwords;
     if passwords.min_length == 0 || passwords.max_length < passwords.min_length.max(64) {
-        return Err(setting("passwords.max_length", "must be 64 at least, and not less than min_length"));
+        return Err(setting(
+            "passwords.max_length",
+            "must be 64 at least, and not less than min_length",
+        ));
     }
     Ok(())
 }
@@ -310,7 +364,9 @@ async fn bring_up_to_date(store: &Store, migrate: Migrate) -> Result<(), BuildEr
     match store.schema(MIGRATIONS).await? {
         SchemaState::Current => Ok(()),
         SchemaState::Newer { unknown } => Err(BuildError::Newer(unknown.join(", "))),
-        SchemaState::Older { pending } if migrate == Migrate::Refuse => Err(BuildError::Older(pending.join(", "))),
+        SchemaState::Older { pending } if migrate == Migrate::Refuse => {
+            Err(BuildError::Older(pending.join(", ")))
+        }
         SchemaState::Older { .. } | SchemaState::Empty => {
             let applied = store.migrate(MIGRATIONS).await?;
             tracing::info!(migrations = applied.join(", "), "the database was migrated");
@@ -321,12 +377,17 @@ async fn bring_up_to_date(store: &Store, migrate: Migrate) -> Result<(), BuildEr
 
 /// `app.db` has its master key in `app.db.master-key`.
 fn master_key_file_beside(database_url: &str) -> Option<PathBuf> {
-    database_url.strip_prefix("sqlite://").map(|path| PathBuf::from(format!("{path}.master-key")))
+    database_url
+        .strip_prefix("sqlite://")
+        .map(|path| PathBuf::from(format!("{path}.master-key")))
 }
 
 fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
     if weak {
-        return HashingOptions { queue: settings.passwords.queue, ..HashingOptions::cheap() };
+        return HashingOptions {
+            queue: settings.passwords.queue,
+            ..HashingOptions::cheap()
+        };
     }
     let passwords = &settings.passwords;
     let mut options = HashingOptions {
@@ -352,18 +413,29 @@ fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {
         return Ok(None);
     }
     let is_origin = |text: &String| {
-        url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
+        url::Url::parse(text)
+            .is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
     };
     if let Some(bad) = origins.iter().find(|text| !is_origin(text)) {
-        return Err(setting("http.allowed_origins", format!("`{bad}` is no origin such as https://app.example.com")));
+        return Err(setting(
+            "http.allowed_origins",
+            format!("`{bad}` is no origin such as https://app.example.com"),
+        ));
     }
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|text| HeaderValue::from_str(text).ok()).collect();
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|text| HeaderValue::from_str(text).ok())
+        .collect();
     Ok(Some(
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
             .allow_headers([AUTHORIZATION, CONTENT_TYPE])
-            .expose_headers([RETRY_AFTER, WWW_AUTHENTICATE, http::HeaderName::from_static("x-request-id")])
+            .expose_headers([
+                RETRY_AFTER,
+                WWW_AUTHENTICATE,
+                http::HeaderName::from_static("x-request-id"),
+            ])
             .max_age(std::time::Duration::from_secs(3600)),
     ))
 }

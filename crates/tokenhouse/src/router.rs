@@ -40,10 +40,16 @@ struct Documentation;
 fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
     let guarded = features::ALL
         .iter()
-        .fold(session::routes::limited_routes(), |routes, feature| routes.merge((feature.routes)()))
+        .fold(session::routes::limited_routes(), |routes, feature| {
+            routes.merge((feature.routes)())
+        })
         .route_layer(from_fn_with_state(house.clone(), limit_by_address));
     let http = &house.0.settings.http;
-    let metrics = if http.metrics { health::metrics_routes() } else { OpenApiRouter::new() };
+    let metrics = if http.metrics {
+        health::metrics_routes()
+    } else {
+        OpenApiRouter::new()
+    };
     OpenApiRouter::with_openapi(Documentation::openapi())
         .merge(guarded)
         .merge(account::routes::routes())
@@ -59,7 +65,10 @@ impl Tokenhouse {
         let (routes, mut openapi) = documented(self).split_for_parts();
         describe(&mut openapi);
         let openapi = Arc::new(openapi);
-        let mut routes = routes.route("/openapi.json", axum::routing::get(move |uri| serve_openapi(uri, openapi)));
+        let mut routes = routes.route(
+            "/openapi.json",
+            axum::routing::get(move |uri| serve_openapi(uri, openapi)),
+        );
         if self.0.settings.http.docs {
             routes = routes.merge(crate::docs::routes());
         }
@@ -75,7 +84,9 @@ impl Tokenhouse {
     pub fn service(&self) -> Router {
         let routes = self.router::<()>().fallback(not_found);
         // Layered again for the fallback alone: the routes have it already.
-        let fallback = Router::new().fallback(not_found).layer(from_fn_with_state(self.0.observer.clone(), observe));
+        let fallback = Router::new()
+            .fallback(not_found)
+            .layer(from_fn_with_state(self.0.observer.clone(), observe));
         let service = routes.reset_fallback().merge(fallback);
         match self.0.cors.clone() {
             Some(cors) => service.layer(cors),
@@ -99,7 +110,10 @@ fn describe(openapi: &mut OpenApi) {
         [password],
         "Log in with e-mail address or username; the access token is then sent as `Authorization: Bearer`.",
     ));
-    openapi.components.get_or_insert_default().add_security_scheme("password", scheme);
+    openapi
+        .components
+        .get_or_insert_default()
+        .add_security_scheme("password", scheme);
 }
 
 /// Where it is mounted is known only from the request; the addresses in it are relative to that.
@@ -108,29 +122,45 @@ async fn serve_openapi(OriginalUri(uri): OriginalUri, openapi: Arc<OpenApi>) -> 
     let mut openapi = (*openapi).clone();
     openapi.servers = Some(vec![Server::new(if mount.is_empty() { "/" } else { mount })]);
     let password = Flow::Password(Password::new(format!("{mount}/auth/login"), Scopes::new()));
-    if let Some(RefOr::T(SecurityScheme::OAuth2(scheme))) =
-        openapi.components.as_mut().and_then(|components| components.security_schemes.get_mut("password"))
+    if let Some(RefOr::T(SecurityScheme::OAuth2(scheme))) = openapi
+        .components
+        .as_mut()
+        .and_then(|components| components.security_schemes.get_mut("password"))
     {
         *scheme = OAuth2::new([password]);
     }
     ([(CACHE_CONTROL, "no-cache")], Json(openapi)).into_response()
 }
 
-async fn limit_by_address(State(house): State<Tokenhouse>, origin: Origin, request: Request, next: Next) -> Response {
+async fn limit_by_address(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    request: Request,
+    next: Next,
+) -> Response {
     if let (Some(limit), Some(address)) = (&house.0.address_limit, origin.network())
         && let Err(wait) = limit.admit(address, house.0.clock.now())
     {
-        return Error::new(Code::RateLimited, "too many requests from your address; wait before the next one")
-            .retry_after(wait)
-            .into_response();
+        return Error::new(
+            Code::RateLimited,
+            "too many requests from your address; wait before the next one",
+        )
+        .retry_after(wait)
+        .into_response();
     }
     next.run(request).await
 }
 
 async fn not_found() -> Error {
-    Error::new(Code::NotFound, "there is no such path; /openapi.json lists those there are")
+    Error::new(
+        Code::NotFound,
+        "there is no such path; /openapi.json lists those there are",
+    )
 }
 
 async fn method_not_allowed() -> Error {
-    Error::new(Code::MethodNotAllowed, "the path is there, but not for this method; the Allow header says for which")
+    Error::new(
+        Code::MethodNotAllowed,
+        "the path is there, but not for this method; the Allow header says for which",
+    )
 }

@@ -53,7 +53,10 @@ impl TestHouse {
         #[expect(clippy::expect_used, reason = "a test wants to fail here")]
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        Self { _folder: Some(folder), ..Self::at(&url, change).await }
+        Self {
+            _folder: Some(folder),
+            ..Self::at(&url, change).await
+        }
     }
 
     /// A house on this database, which stays.
@@ -65,13 +68,19 @@ impl TestHouse {
             .database(url)
             .configure(|settings| {
                 settings.rate_limit.enabled = false;
-                settings.master_key = Some(Secret::from("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"));
+                settings.master_key = Some(Secret::from(
+                    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+                ));
             })
             .clock(clock.clone())
             .weak_hashing()
             .without_jobs();
         let house = change(builder).build().await.expect("a house");
-        Self { house, clock, _folder: None }
+        Self {
+            house,
+            clock,
+            _folder: None,
+        }
     }
 
     /// Seeded entropy besides, so that ids repeat; two houses on one database must not share a seed.
@@ -81,19 +90,24 @@ impl TestHouse {
 
     /// Lets time pass.
     pub fn advance(&self, by: Duration) {
-        self.clock.advance(SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX));
+        self.clock
+            .advance(SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX));
     }
 
     /// Sets the clock back.
     pub fn set_back(&self, by: Duration) {
-        self.clock.advance(-SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX));
+        self.clock
+            .advance(-SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX));
     }
 
     /// Somebody with an account and a session; the password is [`PASSWORD`].
     #[expect(clippy::panic, reason = "a test wants to fail here")]
     pub async fn signed_up(&self, email: &str) -> LoggedIn {
-        let signup =
-            Signup { email: Some(email.to_owned()), password: Secret::from(PASSWORD), ..Signup::default() };
+        let signup = Signup {
+            email: Some(email.to_owned()),
+            password: Secret::from(PASSWORD),
+            ..Signup::default()
+        };
         match self.house.sign_up(signup, &Origin::default()).await {
             Ok(SignedUp::In(login)) => *login,
             other => panic!("{email} could not sign up: {other:?}"),

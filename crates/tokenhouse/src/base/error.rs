@@ -15,7 +15,10 @@ use super::store::StoreError;
 /// What went wrong, as a stable word that programs may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each variant is its own `as_str` and `title`; docs/errors.md explains them")]
+#[expect(
+    missing_docs,
+    reason = "each variant is its own `as_str` and `title`; docs/errors.md explains them"
+)]
 pub enum Code {
     MalformedBody,
     TokenMissing,
@@ -80,7 +83,11 @@ impl Code {
 
     const fn facts(self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::MalformedBody => (400, "malformed_body", "The body is not what its content type says"),
+            Self::MalformedBody => (
+                400,
+                "malformed_body",
+                "The body is not what its content type says",
+            ),
             Self::TokenMissing => (401, "token_missing", "An access token is needed"),
             Self::TokenInvalid => (401, "token_invalid", "The access token is not valid"),
             Self::TokenExpired => (401, "token_expired", "The access token has expired"),
@@ -98,7 +105,11 @@ impl Code {
             Self::RequestTimeout => (408, "request_timeout", "The request took too long to arrive"),
             Self::BodyTooLarge => (413, "body_too_large", "The body is too large"),
             Self::HeaderTooLarge => (431, "header_too_large", "A header is too large"),
-            Self::UnsupportedMediaType => (415, "unsupported_media_type", "The content type is not understood here"),
+            Self::UnsupportedMediaType => (
+                415,
+                "unsupported_media_type",
+                "The content type is not understood here",
+            ),
             Self::EmailTaken => (409, "email_taken", "The e-mail address is taken"),
             Self::UsernameTaken => (409, "username_taken", "The username is taken"),
             Self::InvalidFields => (422, "invalid_fields", "Some fields are not acceptable"),
@@ -147,7 +158,11 @@ impl FieldError {
     /// A fault of the top-level field `name`.
     #[must_use]
     pub fn new(name: &str, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")), code: code.into(), detail: detail.into() }
+        Self {
+            pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            code: code.into(),
+            detail: detail.into(),
+        }
     }
 }
 
@@ -171,7 +186,14 @@ struct Inner {
 impl Error {
     /// An error of this code, saying `detail` to the caller.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { code, detail: detail.into(), fields: Vec::new(), retry_after: None, scope: None, source: None }))
+        Self(Box::new(Inner {
+            code,
+            detail: detail.into(),
+            fields: Vec::new(),
+            retry_after: None,
+            scope: None,
+            source: None,
+        }))
     }
 
     /// The body was understood, but these fields cannot be accepted.
@@ -189,7 +211,11 @@ impl Error {
 
     /// What the caller did is fine, the house is not: `source` goes to the log, the caller learns nothing of it.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::new(Code::Internal, "the request could not be carried out; the operator's log says why").caused_by(source)
+        Self::new(
+            Code::Internal,
+            "the request could not be carried out; the operator's log says why",
+        )
+        .caused_by(source)
     }
 
     /// The caller may come again after this long.
@@ -259,9 +285,12 @@ impl std::error::Error for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         if error.is_unavailable() {
-            Self::new(Code::Unavailable, "the database cannot be reached; try again shortly")
-                .retry_after(Duration::from_secs(1))
-                .caused_by(error)
+            Self::new(
+                Code::Unavailable,
+                "the database cannot be reached; try again shortly",
+            )
+            .retry_after(Duration::from_secs(1))
+            .caused_by(error)
         } else {
             Self::internal(error)
         }

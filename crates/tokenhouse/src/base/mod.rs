@@ -2,8 +2,8 @@
 
 pub mod clock;
 pub mod entropy;
-pub mod hashing;
 pub mod error;
+pub mod hashing;
 pub mod http;
 pub mod id;
 pub mod metrics;

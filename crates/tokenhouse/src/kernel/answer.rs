@@ -41,6 +41,11 @@ impl TokenAnswer {
             scope: tokens.scope.clone(),
             user,
         };
-        (status, [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(answer)).into_response()
+        (
+            status,
+            [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")],
+            Json(answer),
+        )
+            .into_response()
     }
 }

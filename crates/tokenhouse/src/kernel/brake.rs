@@ -72,7 +72,10 @@ impl Tokenhouse {
         if !settings.account_enabled {
             return Ok(None);
         }
-        let network = origin.network().map(|network| network.to_string()).unwrap_or_default();
+        let network = origin
+            .network()
+            .map(|network| network.to_string())
+            .unwrap_or_default();
         let key = match user {
             Some(id) if self.knows_network(id, origin).await? => {
                 BrakeKey::of(&[b"known network", id.0.as_bytes(), network.as_bytes()])
@@ -84,7 +87,9 @@ impl Tokenhouse {
                 BrakeKey::of(&[b"unknown", name.as_bytes()])
             }
         };
-        let interval = i64::try_from(settings.account_interval.as_micros()).unwrap_or(i64::MAX / 1024).max(1);
+        let interval = i64::try_from(settings.account_interval.as_micros())
+            .unwrap_or(i64::MAX / 1024)
+            .max(1);
         let tolerance = interval.saturating_mul(i64::from(settings.account_burst.max(1)) - 1);
         let micros = now.as_microsecond();
         // Further ahead than it is ever set, it was set before the clock went back.
@@ -101,10 +106,20 @@ impl Tokenhouse {
         if counted > 0 {
             return Ok(Some(key));
         }
-        let due: Option<(i64,)> = query(READ).bind(key.0).optional(&mut self.0.store.read().await?).await?;
-        let wait = due.map_or(interval, |(due,)| due.saturating_sub(tolerance).saturating_sub(micros)).max(1);
+        let due: Option<(i64,)> = query(READ)
+            .bind(key.0)
+            .optional(&mut self.0.store.read().await?)
+            .await?;
+        let wait = due
+            .map_or(interval, |(due,)| {
+                due.saturating_sub(tolerance).saturating_sub(micros)
+            })
+            .max(1);
         self.0.metrics.logins.braked.inc();
-        Err(Error::new(Code::AccountLocked, "too many wrong passwords for this account; wait before the next try")
-            .retry_after(std::time::Duration::from_micros(u64::try_from(wait).unwrap_or(0))))
+        Err(Error::new(
+            Code::AccountLocked,
+            "too many wrong passwords for this account; wait before the next try",
+        )
+        .retry_after(std::time::Duration::from_micros(u64::try_from(wait).unwrap_or(0))))
     }
 }

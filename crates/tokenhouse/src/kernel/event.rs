@@ -22,19 +22,35 @@ pub(crate) struct Event {
 
 impl Event {
     pub(crate) fn new(kind: &'static str, at: Timestamp) -> Self {
-        Self { kind, at, user: None, session: None, address: None, data: Value::Object(serde_json::Map::new()) }
+        Self {
+            kind,
+            at,
+            user: None,
+            session: None,
+            address: None,
+            data: Value::Object(serde_json::Map::new()),
+        }
     }
 
     pub(crate) fn of_user(self, user: UserId) -> Self {
-        Self { user: Some(user), ..self }
+        Self {
+            user: Some(user),
+            ..self
+        }
     }
 
     pub(crate) fn in_session(self, session: SessionId) -> Self {
-        Self { session: Some(session), ..self }
+        Self {
+            session: Some(session),
+            ..self
+        }
     }
 
     pub(crate) fn from_origin(self, origin: &Origin) -> Self {
-        Self { address: origin.address, ..self }
+        Self {
+            address: origin.address,
+            ..self
+        }
     }
 }
 

@@ -28,7 +28,8 @@ struct Health {
     status: &'static str,
 }
 
-const OK: ([(http::HeaderName, &str); 1], Json<Health>) = ([(CACHE_CONTROL, "no-store")], Json(Health { status: "ok" }));
+const OK: ([(http::HeaderName, &str); 1], Json<Health>) =
+    ([(CACHE_CONTROL, "no-store")], Json(Health { status: "ok" }));
 
 /// Liveness
 ///
@@ -59,5 +60,12 @@ async fn ready(State(house): State<Tokenhouse>) -> Result<Response, Error> {
 /// In the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "Operation", responses((status = 200, description = "What was counted", content_type = "text/plain", body = String)))]
 async fn metrics(State(house): State<Tokenhouse>) -> Response {
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], house.metrics()).into_response()
+    (
+        [(
+            CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        house.metrics(),
+    )
+        .into_response()
 }

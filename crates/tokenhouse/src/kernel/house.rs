@@ -105,14 +105,22 @@ impl Tokenhouse {
 
 impl std::fmt::Debug for Tokenhouse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tokenhouse({} on {})", self.0.settings.public_url, self.0.store.engine().name())
+        write!(
+            f,
+            "Tokenhouse({} on {})",
+            self.0.settings.public_url,
+            self.0.store.engine().name()
+        )
     }
 }
 
 impl FromRef<Tokenhouse> for BodyLimits {
     fn from_ref(house: &Tokenhouse) -> Self {
         let http = &house.0.settings.http;
-        Self { bytes: http.body_limit, time: *http.body_timeout }
+        Self {
+            bytes: http.body_limit,
+            time: *http.body_timeout,
+        }
     }
 }
 

@@ -22,11 +22,18 @@ impl Tokenhouse {
     /// Starts the jobs on the runtime of the caller.
     pub(crate) fn start_jobs(&self) {
         let period = *self.0.settings.sessions.revocation_poll;
-        every(&self.0, period.max(Duration::from_millis(20)), "follow revocations", |house| {
-            Box::pin(async move { house.follow().await })
+        every(
+            &self.0,
+            period.max(Duration::from_millis(20)),
+            "follow revocations",
+            |house| Box::pin(async move { house.follow().await }),
+        );
+        every(&self.0, KEYS_EVERY, "follow keys", |house| {
+            Box::pin(async move { house.reload_keys().await })
         });
-        every(&self.0, KEYS_EVERY, "follow keys", |house| Box::pin(async move { house.reload_keys().await }));
-        every(&self.0, SWEEP_EVERY, "sweep", |house| Box::pin(async move { house.tend().await }));
+        every(&self.0, SWEEP_EVERY, "sweep", |house| {
+            Box::pin(async move { house.tend().await })
+        });
     }
 
     async fn follow(&self) -> Result<(), Error> {
@@ -45,7 +52,11 @@ impl Tokenhouse {
         let now = self.0.clock.now();
         let sessions = self.sweep_sessions(now).await?;
         let brakes = brake::sweep(&mut self.0.store.single(), now).await?;
-        let events = event::sweep(&mut self.0.store.single(), before(now, *self.0.settings.events.keep)).await?;
+        let events = event::sweep(
+            &mut self.0.store.single(),
+            before(now, *self.0.settings.events.keep),
+        )
+        .await?;
         if sessions + brakes + events > 0 {
             tracing::debug!(sessions, brakes, events, "swept what is over");
         }

@@ -59,7 +59,13 @@ pub struct LoggedIn {
 
 impl Tokenhouse {
     /// Turns a proof into a session and its tokens, in the caller's transaction, which this commits.
-    pub(crate) async fn log_in(&self, mut tx: Tx, proof: Proof, scope: String, origin: &Origin) -> Result<LoggedIn, Error> {
+    pub(crate) async fn log_in(
+        &self,
+        mut tx: Tx,
+        proof: Proof,
+        scope: String,
+        origin: &Origin,
+    ) -> Result<LoggedIn, Error> {
         let brake = proof.brake.clone();
         let login = self.complete(&mut tx, proof).await?;
         if let Some(key) = brake {
@@ -68,7 +74,10 @@ impl Tokenhouse {
         let (session, ended) = session::open(&mut tx, self, &login, scope, origin).await?;
         let event = Event {
             data: serde_json::json!({ "method": login.method }),
-            ..Event::new("login.succeeded", login.at).of_user(login.user.id).in_session(session.id).from_origin(origin)
+            ..Event::new("login.succeeded", login.at)
+                .of_user(login.user.id)
+                .in_session(session.id)
+                .from_origin(origin)
         };
         event::write(&mut tx, &self.0.entropy, event).await?;
         // Before the commit: whatever fails here leaves no session behind that nobody holds a token of.
@@ -76,7 +85,11 @@ impl Tokenhouse {
         tx.commit().await?;
         self.remember_revoked(&ended, login.at);
         self.0.metrics.logins.succeeded.inc();
-        Ok(LoggedIn { user: login.user, session, tokens })
+        Ok(LoggedIn {
+            user: login.user,
+            session,
+            tokens,
+        })
     }
 
     /// What else is due before somebody is in: the account must be in use, and nothing may have ended its
@@ -85,24 +98,36 @@ impl Tokenhouse {
         let Proof { user, method, at, .. } = proof;
         if !user.is_active {
             self.0.metrics.logins.disabled.inc();
-            return Err(Error::new(Code::AccountDisabled, "the account is disabled; ask whoever runs this service"));
+            return Err(Error::new(
+                Code::AccountDisabled,
+                "the account is disabled; ask whoever runs this service",
+            ));
         }
         match account::note_login(tx, &user, at).await? {
             Some(user) => Ok(Complete { user, method, at }),
-            None => Err(Error::new(Code::InvalidCredentials, "the account changed while logging in; try again")),
+            None => Err(Error::new(
+                Code::InvalidCredentials,
+                "the account changed while logging in; try again",
+            )),
         }
     }
 
     /// The scope a session gets: what was asked for, which must be part of what the settings grant.
     pub(crate) fn grant_scope(&self, asked: Option<&str>) -> Result<String, Error> {
         let granted = self.0.settings.tokens.scope.as_str();
-        let Some(asked) = asked else { return Ok(granted.to_owned()) };
+        let Some(asked) = asked else {
+            return Ok(granted.to_owned());
+        };
         let is_granted = |scope: &&str| granted.split_whitespace().any(|one| one == *scope);
         match asked.split_whitespace().find(|scope| !is_granted(scope)) {
             Some(_) => Err(Error::invalid_fields(vec![FieldError::new(
                 "scope",
                 "scope_invalid",
-                if granted.is_empty() { "no scopes are granted here".to_owned() } else { format!("may hold {granted}") },
+                if granted.is_empty() {
+                    "no scopes are granted here".to_owned()
+                } else {
+                    format!("may hold {granted}")
+                },
             )])),
             None => Ok(asked.split_whitespace().collect::<Vec<_>>().join(" ")),
         }

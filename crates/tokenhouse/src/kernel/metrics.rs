@@ -64,8 +64,18 @@ impl Metrics {
             refused: refresh("refused"),
         };
         let signups = Counter::default();
-        registry.register("tokenhouse_signups", "Accounts opened by sign-up", signups.clone());
-        Self { registry, requests, logins, refreshes, signups }
+        registry.register(
+            "tokenhouse_signups",
+            "Accounts opened by sign-up",
+            signups.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            logins,
+            refreshes,
+            signups,
+        }
     }
 }
 
@@ -77,15 +87,50 @@ impl Tokenhouse {
         // Writing to a String cannot fail.
         let _ = prometheus_client::encoding::text::encode_registry(&mut out, &self.0.metrics.registry);
         let hashing = self.0.hashing.status();
-        write_gauge(&mut out, "tokenhouse_hashing_queued", "Passwords waiting to be hashed", hashing.queued);
-        write_gauge(&mut out, "tokenhouse_hashing_busy", "Hashing threads at work", hashing.busy);
-        write_gauge(&mut out, "tokenhouse_hashing_threads", "Hashing threads", hashing.threads);
+        write_gauge(
+            &mut out,
+            "tokenhouse_hashing_queued",
+            "Passwords waiting to be hashed",
+            hashing.queued,
+        );
+        write_gauge(
+            &mut out,
+            "tokenhouse_hashing_busy",
+            "Hashing threads at work",
+            hashing.busy,
+        );
+        write_gauge(
+            &mut out,
+            "tokenhouse_hashing_threads",
+            "Hashing threads",
+            hashing.threads,
+        );
         let store = self.0.store.status();
-        write_gauge(&mut out, "tokenhouse_database_connections_in_use", "Database connections in use", store.in_use);
-        write_gauge(&mut out, "tokenhouse_database_connections_idle", "Database connections idle", store.idle);
-        write_gauge(&mut out, "tokenhouse_database_waiting", "Requests waiting for a connection or the writer", store.waiting);
+        write_gauge(
+            &mut out,
+            "tokenhouse_database_connections_in_use",
+            "Database connections in use",
+            store.in_use,
+        );
+        write_gauge(
+            &mut out,
+            "tokenhouse_database_connections_idle",
+            "Database connections idle",
+            store.idle,
+        );
+        write_gauge(
+            &mut out,
+            "tokenhouse_database_waiting",
+            "Requests waiting for a connection or the writer",
+            store.waiting,
+        );
         let revoked = self.0.verifier.revocations().len();
-        write_gauge(&mut out, "tokenhouse_revocations", "Sessions whose access tokens are refused", revoked);
+        write_gauge(
+            &mut out,
+            "tokenhouse_revocations",
+            "Sessions whose access tokens are refused",
+            revoked,
+        );
         out.push_str("# EOF\n");
         out
     }

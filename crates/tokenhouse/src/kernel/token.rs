@@ -15,8 +15,27 @@ use crate::base::secret::Secret;
 /// Claims that only the house itself writes: RFC 9068 §2.2, RFC 7519 §4.1 and those that confirm a key or
 /// an actor, which a resource server would believe.
 pub const RESERVED_CLAIMS: &[&str] = &[
-    "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "client_id", "scope", "cnf", "act", "may_act", "auth_time",
-    "acr", "amr", "azp", "nonce", "events", "token_type", "typ",
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "sid",
+    "client_id",
+    "scope",
+    "cnf",
+    "act",
+    "may_act",
+    "auth_time",
+    "acr",
+    "amr",
+    "azp",
+    "nonce",
+    "events",
+    "token_type",
+    "typ",
 ];
 
 /// What a login or a refresh gives to the client.
@@ -51,7 +70,13 @@ impl Tokenhouse {
         let claims = Claims {
             iss: Some(settings.public_url.clone()),
             sub: Some(user.id.to_string()),
-            aud: Audience::from(settings.tokens.audience.as_deref().unwrap_or(&settings.public_url)),
+            aud: Audience::from(
+                settings
+                    .tokens
+                    .audience
+                    .as_deref()
+                    .unwrap_or(&settings.public_url),
+            ),
             // A token does not outlive its session.
             exp: (issued + lifetime).min(u64::try_from(session.expires_at.as_second()).unwrap_or(0)),
             iat: Some(issued),
@@ -82,8 +107,23 @@ impl Tokenhouse {
 
     /// The settings' claims, then the application's, which know the user; reserved names are left out.
     fn custom_claims(&self, user: &User) -> Map<String, Value> {
-        let settings = self.0.settings.tokens.claims.iter().map(|(name, value)| (name.clone(), value.clone()));
-        let application = self.0.hooks.claims.as_ref().map(|claims| claims(user)).unwrap_or_default();
-        settings.chain(application).filter(|(name, _)| !RESERVED_CLAIMS.contains(&name.as_str())).collect()
+        let settings = self
+            .0
+            .settings
+            .tokens
+            .claims
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        let application = self
+            .0
+            .hooks
+            .claims
+            .as_ref()
+            .map(|claims| claims(user))
+            .unwrap_or_default();
+        settings
+            .chain(application)
+            .filter(|(name, _)| !RESERVED_CLAIMS.contains(&name.as_str()))
+            .collect()
     }
 }

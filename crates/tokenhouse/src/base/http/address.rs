@@ -47,7 +47,11 @@ impl TrustedProxies {
     pub fn parse(texts: &[String]) -> Result<Self, String> {
         texts
             .iter()
-            .map(|text| text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| text.clone()))
+            .map(|text| {
+                text.parse::<IpNet>()
+                    .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+                    .map_err(|_| text.clone())
+            })
             .collect::<Result<Vec<_>, _>>()
             .map(|nets| Self(nets.into()))
     }
@@ -65,7 +69,10 @@ impl TrustedProxies {
         }
         let mut nearest = peer;
         let hops = parts.headers.get_all("x-forwarded-for").iter().rev();
-        for hop in hops.filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(',')) {
+        for hop in hops
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.rsplit(','))
+        {
             match hop.trim().parse::<IpAddr>() {
                 Ok(address) => nearest = address,
                 Err(_) => break,
@@ -86,14 +93,22 @@ where
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let peer = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|info| info.0.ip());
         Ok(Self {
             address: peer.map(|peer| TrustedProxies::from_ref(state).client(peer, parts).to_canonical()),
             user_agent: parts
                 .headers
                 .get(USER_AGENT)
                 .map(|value| String::from_utf8_lossy(value.as_bytes()))
-                .map(|text| text.chars().filter(|c| !c.is_control()).take(USER_AGENT_CHARACTERS).collect()),
+                .map(|text| {
+                    text.chars()
+                        .filter(|c| !c.is_control())
+                        .take(USER_AGENT_CHARACTERS)
+                        .collect()
+                }),
         })
     }
 }
@@ -103,27 +118,46 @@ mod tests {
     use super::*;
 
     fn client(proxies: &[&str], peer: &str, forwarded: &[&str]) -> String {
-        let proxies = TrustedProxies::parse(&proxies.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        let proxies =
+            TrustedProxies::parse(&proxies.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
         let mut request = http::Request::new(());
         for value in forwarded {
-            request.headers_mut().append("x-forwarded-for", value.parse().unwrap());
+            request
+                .headers_mut()
+                .append("x-forwarded-for", value.parse().unwrap());
         }
-        proxies.client(peer.parse().unwrap(), &request.into_parts().0).to_string()
+        proxies
+            .client(peer.parse().unwrap(), &request.into_parts().0)
+            .to_string()
     }
 
     #[test]
     fn a_stranger_cannot_choose_an_address() {
         assert_eq!(client(&[], "192.0.2.1", &["10.0.0.1"]), "192.0.2.1");
         assert_eq!(client(&["10.0.0.0/8"], "192.0.2.1", &["10.0.0.1"]), "192.0.2.1");
-        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.9", &["1.1.1.1, 192.0.2.1"]), "192.0.2.1");
-        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.9", &["1.1.1.1", "192.0.2.1, 10.0.0.2"]), "192.0.2.1");
+        assert_eq!(
+            client(&["10.0.0.0/8"], "10.0.0.9", &["1.1.1.1, 192.0.2.1"]),
+            "192.0.2.1"
+        );
+        assert_eq!(
+            client(&["10.0.0.0/8"], "10.0.0.9", &["1.1.1.1", "192.0.2.1, 10.0.0.2"]),
+            "192.0.2.1"
+        );
         assert_eq!(client(&["10.0.0.9"], "10.0.0.9", &["nonsense"]), "10.0.0.9");
         assert_eq!(client(&["10.0.0.9"], "10.0.0.9", &[]), "10.0.0.9");
     }
 
     #[test]
     fn one_ipv6_network_counts_as_one() {
-        let network = |text: &str| Origin { address: text.parse().ok(), user_agent: None }.network().unwrap().to_string();
+        let network = |text: &str| {
+            Origin {
+                address: text.parse().ok(),
+                user_agent: None,
+            }
+            .network()
+            .unwrap()
+            .to_string()
+        };
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
     }

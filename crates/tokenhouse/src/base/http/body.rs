@@ -52,14 +52,20 @@ enum MediaType {
 
 impl MediaType {
     fn of(request: &Request) -> Result<Self, Error> {
-        let Some(value) = request.headers().get(CONTENT_TYPE) else { return Ok(Self::None) };
+        let Some(value) = request.headers().get(CONTENT_TYPE) else {
+            return Ok(Self::None);
+        };
         let value = value.to_str().map_err(|_| unsupported())?;
         let mut parts = value.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
         for parameter in parts {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            if name.eq_ignore_ascii_case("charset") && !value.trim_matches('"').eq_ignore_ascii_case("utf-8") {
-                return Err(Error::new(Code::UnsupportedMediaType, "only the charset UTF-8 is understood"));
+            if name.eq_ignore_ascii_case("charset") && !value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            {
+                return Err(Error::new(
+                    Code::UnsupportedMediaType,
+                    "only the charset UTF-8 is understood",
+                ));
             }
         }
         match essence.as_str() {
@@ -79,14 +85,24 @@ fn unsupported() -> Error {
 }
 
 async fn read(request: Request, limits: BodyLimits) -> Result<bytes::Bytes, Error> {
-    let collected = tokio::time::timeout(limits.time, Limited::new(request.into_body(), limits.bytes).collect());
+    let collected = tokio::time::timeout(
+        limits.time,
+        Limited::new(request.into_body(), limits.bytes).collect(),
+    );
     match collected.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            Err(Error::new(Code::BodyTooLarge, format!("at most {} bytes are taken here", limits.bytes)))
-        }
-        Ok(Err(_)) => Err(Error::new(Code::MalformedBody, "the body ended before it was complete")),
-        Err(_) => Err(Error::new(Code::RequestTimeout, "the body did not arrive in time")),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Error::new(
+            Code::BodyTooLarge,
+            format!("at most {} bytes are taken here", limits.bytes),
+        )),
+        Ok(Err(_)) => Err(Error::new(
+            Code::MalformedBody,
+            "the body ended before it was complete",
+        )),
+        Err(_) => Err(Error::new(
+            Code::RequestTimeout,
+            "the body did not arrive in time",
+        )),
     }
 }
 
@@ -95,10 +111,14 @@ fn json(bytes: &[u8]) -> Result<Body, Error> {
         return Err(Error::new(Code::MalformedBody, "the body is not UTF-8"));
     }
     if bytes.is_empty() {
-        return Err(Error::new(Code::MalformedBody, "the body is empty where JSON was announced"));
+        return Err(Error::new(
+            Code::MalformedBody,
+            "the body is empty where JSON was announced",
+        ));
     }
-    serde_json::from_slice::<UniqueMembers>(bytes).map(|UniqueMembers(map)| Body(Fields::new(map, true))).map_err(
-        |error| {
+    serde_json::from_slice::<UniqueMembers>(bytes)
+        .map(|UniqueMembers(map)| Body(Fields::new(map, true)))
+        .map_err(|error| {
             Error::new(
                 Code::MalformedBody,
                 match error.classify() {
@@ -109,8 +129,7 @@ fn json(bytes: &[u8]) -> Result<Body, Error> {
                     _ => format!("the body is not good JSON: {error}"),
                 },
             )
-        },
-    )
+        })
 }
 
 /// A JSON object whose members all have different names: two parsers that keep different ones of a
@@ -153,14 +172,23 @@ fn form(bytes: &[u8]) -> Result<Body, Error> {
     let mut members = Map::new();
     for (count, (name, value)) in url::form_urlencoded::parse(bytes).enumerate() {
         if count >= 100 {
-            return Err(Error::new(Code::MalformedBody, "the form has more than 100 fields"));
+            return Err(Error::new(
+                Code::MalformedBody,
+                "the form has more than 100 fields",
+            ));
         }
         // RFC 6749 §3.2: what is sent without a value is treated as absent, nothing may be sent twice.
         if value.is_empty() {
             continue;
         }
-        if members.insert(name.into_owned(), Value::String(value.into_owned())).is_some() {
-            return Err(Error::new(Code::MalformedBody, "a field of the form is there twice"));
+        if members
+            .insert(name.into_owned(), Value::String(value.into_owned()))
+            .is_some()
+        {
+            return Err(Error::new(
+                Code::MalformedBody,
+                "a field of the form is there twice",
+            ));
         }
     }
     Ok(Body(Fields::new(members, false)))
@@ -179,7 +207,11 @@ impl Fields {
     /// of their own (RFC 6749 §3.2).
     #[must_use]
     pub fn new(members: Map<String, Value>, closed: bool) -> Self {
-        Self { members, faults: Vec::new(), closed }
+        Self {
+            members,
+            faults: Vec::new(),
+            closed,
+        }
     }
 
     /// Whether a member of this name came, other than `null`.
@@ -205,7 +237,8 @@ impl Fields {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text),
             Some(_) => {
-                self.faults.push(FieldError::new(name, "not_a_string", "must be a string"));
+                self.faults
+                    .push(FieldError::new(name, "not_a_string", "must be a string"));
                 None
             }
         }
@@ -232,7 +265,8 @@ impl Fields {
             None | Some(Value::Null) => None,
             Some(Value::Object(members)) => Some(members),
             Some(_) => {
-                self.faults.push(FieldError::new(name, "not_an_object", "must be an object"));
+                self.faults
+                    .push(FieldError::new(name, "not_an_object", "must be an object"));
                 None
             }
         }
@@ -245,10 +279,17 @@ impl Fields {
     pub fn finish(mut self) -> Result<(), Error> {
         if self.closed {
             self.faults.extend(
-                self.members.keys().take(20).map(|name| FieldError::new(name, "unknown_field", "is not known here")),
+                self.members
+                    .keys()
+                    .take(20)
+                    .map(|name| FieldError::new(name, "unknown_field", "is not known here")),
             );
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(Error::invalid_fields(self.faults)) }
+        if self.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::invalid_fields(self.faults))
+        }
     }
 }
 
@@ -267,7 +308,11 @@ mod tests {
         body.take("password");
         body.take_object("profile");
         let error = body.finish().unwrap_err();
-        let found: Vec<_> = error.fields().iter().map(|f| (f.pointer.as_str(), f.code.as_ref())).collect();
+        let found: Vec<_> = error
+            .fields()
+            .iter()
+            .map(|f| (f.pointer.as_str(), f.code.as_ref()))
+            .collect();
         assert_eq!(
             found,
             [
@@ -282,7 +327,15 @@ mod tests {
 
     #[test]
     fn bodies_that_are_not_what_they_say_are_malformed() {
-        for bytes in [&b""[..], b"{", b"[]", b"\"secret\"", b"{\"a\":1,\"a\":2}", b"{\"a\":\"\xff\"}", b"\xef\xbb\xbf{}"] {
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"[]",
+            b"\"secret\"",
+            b"{\"a\":1,\"a\":2}",
+            b"{\"a\":\"\xff\"}",
+            b"\xef\xbb\xbf{}",
+        ] {
             let error = json(bytes).map(|_| ()).unwrap_err();
             assert_eq!(error.code(), Code::MalformedBody);
             assert!(!error.detail().contains("secret"), "{}", error.detail());
@@ -292,7 +345,10 @@ mod tests {
     #[test]
     fn a_deeply_nested_body_is_malformed_and_nothing_worse() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(4000), "]".repeat(4000));
-        assert_eq!(json(deep.as_bytes()).map(|_| ()).unwrap_err().code(), Code::MalformedBody);
+        assert_eq!(
+            json(deep.as_bytes()).map(|_| ()).unwrap_err().code(),
+            Code::MalformedBody
+        );
     }
 
     #[test]

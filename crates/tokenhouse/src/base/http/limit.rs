@@ -41,13 +41,21 @@ impl AddressLimit {
     ///
     /// # Errors
     /// How long to wait when it came too early; such a request is not counted.
-    #[expect(clippy::cast_possible_truncation, reason = "only the shard's number is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only the shard's number is wanted"
+    )]
     pub fn admit(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
         let now = now.as_microsecond();
         let mut shard = self.shards[self.hasher.hash_one(address) as usize % SHARDS].lock();
         // A time further ahead than the limit ever sets was noted before the clock was set back.
         let furthest = now + self.tolerance + self.interval;
-        let due = shard.get(&address).copied().filter(|due| *due <= furthest).unwrap_or(now).max(now);
+        let due = shard
+            .get(&address)
+            .copied()
+            .filter(|due| *due <= furthest)
+            .unwrap_or(now)
+            .max(now);
         if let Ok(wait @ 1..) = u64::try_from(due - self.tolerance - now) {
             return Err(Duration::from_micros(wait));
         }
@@ -97,7 +105,12 @@ mod tests {
         for number in 0..300_000_u32 {
             assert!(limit.admit(IpAddr::V4(Ipv4Addr::from(number)), at(0)).is_ok());
         }
-        assert!(limit.shards.iter().all(|shard| shard.lock().len() <= ADDRESSES_PER_SHARD));
+        assert!(
+            limit
+                .shards
+                .iter()
+                .all(|shard| shard.lock().len() <= ADDRESSES_PER_SHARD)
+        );
     }
 
     #[test]
@@ -105,6 +118,9 @@ mod tests {
         let limit = AddressLimit::new(2, 60);
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         assert!(limit.admit(address, at(3600)).is_ok());
-        assert!(limit.admit(address, at(0)).is_ok(), "an hour back, the address is not made to wait an hour");
+        assert!(
+            limit.admit(address, at(0)).is_ok(),
+            "an hour back, the address is not made to wait an hour"
+        );
     }
 }

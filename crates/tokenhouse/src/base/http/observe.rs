@@ -28,7 +28,10 @@ tokio::task_local! {
 
 /// The id of the request that this task is answering, if it came through [`observe`].
 pub(crate) fn request_id() -> Option<String> {
-    CURRENT.try_with(|id| id.to_str().ok().map(str::to_owned)).ok().flatten()
+    CURRENT
+        .try_with(|id| id.to_str().ok().map(str::to_owned))
+        .ok()
+        .flatten()
 }
 
 /// How an application wants its problems to look; it is handed each and gives the whole answer.
@@ -47,8 +50,17 @@ impl Observer {
     ///
     /// # Errors
     /// When the system has no randomness.
-    pub fn new(metrics: RequestMetrics, renderer: Option<ProblemRenderer>, entropy: &Entropy) -> Result<Self, EntropyError> {
-        Ok(Self { metrics, renderer, prefix: u32::from_le_bytes(entropy.bytes()?), counter: AtomicU64::new(0) })
+    pub fn new(
+        metrics: RequestMetrics,
+        renderer: Option<ProblemRenderer>,
+        entropy: &Entropy,
+    ) -> Result<Self, EntropyError> {
+        Ok(Self {
+            metrics,
+            renderer,
+            prefix: u32::from_le_bytes(entropy.bytes()?),
+            counter: AtomicU64::new(0),
+        })
     }
 
     /// The caller's own id where it is harmless to log, so that a request can be followed through several
@@ -56,12 +68,24 @@ impl Observer {
     fn id(&self, request: &Request) -> HeaderValue {
         let harmless = |value: &&HeaderValue| {
             ID_CHARACTERS.contains(&value.len())
-                && value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+                && value
+                    .as_bytes()
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
         };
-        request.headers().get(REQUEST_ID).filter(harmless).cloned().unwrap_or_else(|| {
-            let text = format!("{:08x}{:08x}", self.prefix, self.counter.fetch_add(1, Ordering::Relaxed));
-            HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"))
-        })
+        request
+            .headers()
+            .get(REQUEST_ID)
+            .filter(harmless)
+            .cloned()
+            .unwrap_or_else(|| {
+                let text = format!(
+                    "{:08x}{:08x}",
+                    self.prefix,
+                    self.counter.fetch_add(1, Ordering::Relaxed)
+                );
+                HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"))
+            })
     }
 }
 
@@ -87,7 +111,9 @@ pub async fn observe(State(observer): State<Arc<Observer>>, request: Request, ne
         .await;
     let mut response = match answered {
         Ok(response) => response,
-        Err(_) => CURRENT.sync_scope(id.clone(), || Error::internal("a panic while answering").into_response()),
+        Err(_) => CURRENT.sync_scope(id.clone(), || {
+            Error::internal("a panic while answering").into_response()
+        }),
     };
     if let Some(renderer) = &observer.renderer
         && let Some(problem) = response.extensions_mut().remove::<Problem>()
@@ -95,7 +121,11 @@ pub async fn observe(State(observer): State<Arc<Observer>>, request: Request, ne
         let headers = std::mem::take(response.headers_mut());
         response = renderer(&problem);
         // What the protocol asks for stays, however the body looks.
-        for name in [http::header::WWW_AUTHENTICATE, http::header::RETRY_AFTER, http::header::ALLOW] {
+        for name in [
+            http::header::WWW_AUTHENTICATE,
+            http::header::RETRY_AFTER,
+            http::header::ALLOW,
+        ] {
             if let Some(value) = headers.get(&name)
                 && !response.headers().contains_key(&name)
             {

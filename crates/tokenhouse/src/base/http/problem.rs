@@ -52,7 +52,9 @@ impl Problem {
             detail: error.detail().to_owned(),
             code: code.as_str(),
             errors: error.fields().to_vec(),
-            retry_after: error.wait().map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            retry_after: error
+                .wait()
+                .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
             request_id: super::observe::request_id(),
             challenge: challenge(error),
         }
@@ -64,7 +66,11 @@ impl Problem {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(challenge) = self.challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        if let Some(challenge) = self
+            .challenge
+            .as_deref()
+            .and_then(|text| HeaderValue::from_str(text).ok())
+        {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = self.retry_after {
@@ -78,7 +84,9 @@ fn challenge(error: &Error) -> Option<String> {
     let attribute = match error.code() {
         Code::TokenInvalid | Code::TokenExpired | Code::TokenRevoked => "invalid_token",
         Code::InsufficientScope => "insufficient_scope",
-        code if code.status() == StatusCode::UNAUTHORIZED => return Some("Bearer realm=\"tokenhouse\"".to_owned()),
+        code if code.status() == StatusCode::UNAUTHORIZED => {
+            return Some("Bearer realm=\"tokenhouse\"".to_owned());
+        }
         _ => return None,
     };
     let mut text = format!(
@@ -94,7 +102,9 @@ fn challenge(error: &Error) -> Option<String> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Json(&self).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         self.complete(&mut response);
         // The middleware finds it here, to let the application shape it.
         response.extensions_mut().insert(self);

@@ -103,7 +103,9 @@ impl fmt::Display for Period {
 
 impl<'de> serde::Deserialize<'de> for Period {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -113,7 +115,13 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_read_back() {
-        for period in [Period::millis(500), Period::seconds(0), Period::seconds(90), Period::minutes(15), Period::days(30)] {
+        for period in [
+            Period::millis(500),
+            Period::seconds(0),
+            Period::seconds(90),
+            Period::minutes(15),
+            Period::days(30),
+        ] {
             assert_eq!(period.to_string().parse(), Ok(period));
         }
     }

@@ -73,7 +73,10 @@ impl StoreError {
     /// Whether it is the database's state, and not what was asked of it, so that trying again is sensible.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Timeout | Self::Contended { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Timeout | Self::Contended { .. }
+        )
     }
 
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {

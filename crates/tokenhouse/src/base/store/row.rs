@@ -47,7 +47,8 @@ impl<'a> Row<'a> {
     /// [`StoreError::Decode`] when it is no JSON, or of another shape.
     pub fn json<T: serde::de::DeserializeOwned>(&self, index: usize) -> Result<T, StoreError> {
         let text: String = self.get(index)?;
-        serde_json::from_str(&text).map_err(|_| self.invalid(format!("column {index} does not hold the JSON expected")))
+        serde_json::from_str(&text)
+            .map_err(|_| self.invalid(format!("column {index} does not hold the JSON expected")))
     }
 
     /// The error for a row that was read but makes no sense (an unknown word in a status column).

@@ -25,7 +25,10 @@ use crate::kernel::login::{LoggedIn, Proof};
 use crate::kernel::session;
 
 /// The feature, for the list.
-pub(super) const FEATURE: Feature = Feature { name: "password", routes: routes::routes };
+pub(super) const FEATURE: Feature = Feature {
+    name: "password",
+    routes: routes::routes,
+};
 
 /// Somebody who wants an account.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +70,10 @@ impl Tokenhouse {
     /// `signup_closed`; `invalid_fields` with every fault; `email_taken`, `username_taken`; `overloaded`.
     pub async fn sign_up(&self, signup: Signup, origin: &Origin) -> Result<SignedUp, Error> {
         if !self.0.settings.signup.enabled {
-            return Err(Error::new(Code::SignupClosed, "accounts are opened by whoever runs this service"));
+            return Err(Error::new(
+                Code::SignupClosed,
+                "accounts are opened by whoever runs this service",
+            ));
         }
         let (new, password) = self.check_signup(signup)?;
         let hash = self.hash(password).await?;
@@ -81,14 +87,28 @@ impl Tokenhouse {
             Opened::UsernameTaken => return Err(account::username_taken()),
         };
         sql::insert(&mut tx, user.id, &hash, now).await?;
-        event::write(&mut tx, &self.0.entropy, Event::new("user.signed_up", now).of_user(user.id).from_origin(origin)).await?;
+        event::write(
+            &mut tx,
+            &self.0.entropy,
+            Event::new("user.signed_up", now)
+                .of_user(user.id)
+                .from_origin(origin),
+        )
+        .await?;
         self.0.metrics.signups.inc();
         if !self.0.settings.signup.reveal_taken {
             tx.commit().await?;
             return Ok(SignedUp::Untold);
         }
-        let proof = Proof { user, method: "password", at: now, brake: None };
-        Ok(SignedUp::In(Box::new(self.log_in(tx, proof, scope, origin).await?)))
+        let proof = Proof {
+            user,
+            method: "password",
+            at: now,
+            brake: None,
+        };
+        Ok(SignedUp::In(Box::new(
+            self.log_in(tx, proof, scope, origin).await?,
+        )))
     }
 
     /// Opens an account without logging anybody in: for operators, imports and tests. `hash` is a PHC string or
@@ -98,7 +118,11 @@ impl Tokenhouse {
     /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read.
     pub async fn create_user(&self, new: &NewUser, hash: Option<&str>) -> Result<User, Error> {
         if let Some(Err(error)) = hash.map(StoredHash::parse) {
-            return Err(Error::invalid_fields(vec![FieldError::new("password_hash", "hash_invalid", error.to_string())]));
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "password_hash",
+                "hash_invalid",
+                error.to_string(),
+            )]));
         }
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
@@ -110,7 +134,12 @@ impl Tokenhouse {
         if let Some(hash) = hash {
             sql::insert(&mut tx, user.id, hash, now).await?;
         }
-        event::write(&mut tx, &self.0.entropy, Event::new("user.created", now).of_user(user.id)).await?;
+        event::write(
+            &mut tx,
+            &self.0.entropy,
+            Event::new("user.created", now).of_user(user.id),
+        )
+        .await?;
         tx.commit().await?;
         Ok(user)
     }
@@ -119,7 +148,12 @@ impl Tokenhouse {
     ///
     /// # Errors
     /// `invalid_fields` naming `field`; `overloaded`.
-    pub async fn hash_new_password(&self, field: &str, password: &Secret, about: &User) -> Result<String, Error> {
+    pub async fn hash_new_password(
+        &self,
+        field: &str,
+        password: &Secret,
+        about: &User,
+    ) -> Result<String, Error> {
         let names = [about.email.as_deref(), about.username.as_deref()];
         let names: Vec<&str> = names.into_iter().flatten().collect();
         let accepted = self
@@ -147,21 +181,36 @@ impl Tokenhouse {
         let now = self.0.clock.now();
         let known = sql::by_name(&mut self.0.store.read().await?, identifier).await?;
         let name = account::key(identifier);
-        let brake = self.brake(known.as_ref().map(|known| known.user.id), &name, origin, now).await?;
+        let brake = self
+            .brake(known.as_ref().map(|known| known.user.id), &name, origin, now)
+            .await?;
         let stored = known.as_ref().and_then(|known| known.hash.clone());
-        let (verdict, upgraded) = self.0.hashing.verify_and_upgrade(password, stored).await.or_else(|error| match error {
-            // What is longer than any password can be is nobody's.
-            HashingError::TooLong => Ok((crate::base::hashing::Verdict::Wrong, None)),
-            error => Err(self.hashing_error(error)),
-        })?;
+        let (verdict, upgraded) = self
+            .0
+            .hashing
+            .verify_and_upgrade(password, stored)
+            .await
+            .or_else(|error| match error {
+                // What is longer than any password can be is nobody's.
+                HashingError::TooLong => Ok((crate::base::hashing::Verdict::Wrong, None)),
+                error => Err(self.hashing_error(error)),
+            })?;
         let (true, Some(known)) = (verdict.is_right(), known) else {
             self.0.metrics.logins.wrong.inc();
-            return Err(Error::new(Code::InvalidCredentials, "the name or the password is not right"));
+            return Err(Error::new(
+                Code::InvalidCredentials,
+                "the name or the password is not right",
+            ));
         };
         if let (Some(new), Some(old)) = (upgraded, &known.hash) {
             sql::upgrade(&mut self.0.store.single(), known.user.id, &new, old).await?;
         }
-        Ok(Proof { user: known.user, method: "password", at: now, brake })
+        Ok(Proof {
+            user: known.user,
+            method: "password",
+            at: now,
+            brake,
+        })
     }
 
     /// Changes a user's password; every other session is over.
@@ -194,18 +243,30 @@ impl Tokenhouse {
     ///
     /// # Errors
     /// `invalid_credentials`; `account_locked`; `overloaded`.
-    pub async fn delete_own_account(&self, user: &User, password: Secret, origin: &Origin) -> Result<(), Error> {
+    pub async fn delete_own_account(
+        &self,
+        user: &User,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<(), Error> {
         let proof = self.prove_again(user, password, origin).await?;
         self.delete_user(proof.user.id, origin).await
     }
 
     /// A fresh proof of the user who is logged in.
     async fn prove_again(&self, user: &User, password: Secret, origin: &Origin) -> Result<Proof, Error> {
-        let name = user.email.as_deref().or(user.username.as_deref()).unwrap_or_default();
+        let name = user
+            .email
+            .as_deref()
+            .or(user.username.as_deref())
+            .unwrap_or_default();
         let proof = self.prove(name, password, origin).await?;
         // The name may have gone to somebody else since the token was verified.
         if proof.user.id != user.id {
-            return Err(Error::new(Code::InvalidCredentials, "the account changed; log in again"));
+            return Err(Error::new(
+                Code::InvalidCredentials,
+                "the account changed; log in again",
+            ));
         }
         if let Some(key) = &proof.brake {
             crate::kernel::brake::release(&mut self.0.store.single(), key).await?;
@@ -213,15 +274,26 @@ impl Tokenhouse {
         Ok(proof)
     }
 
-    async fn store_password(&self, user: &User, hash: &str, keep: Option<SessionId>, origin: &Origin) -> Result<(), Error> {
+    async fn store_password(
+        &self,
+        user: &User,
+        hash: &str,
+        keep: Option<SessionId>,
+        origin: &Origin,
+    ) -> Result<(), Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
         if !account::bump_epoch(&mut tx, user, now).await? {
-            return Err(Error::new(Code::InvalidCredentials, "the account was changed at the same moment; try again"));
+            return Err(Error::new(
+                Code::InvalidCredentials,
+                "the account was changed at the same moment; try again",
+            ));
         }
         sql::replace(&mut tx, user.id, hash, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, keep, now).await?;
-        let event = Event::new("password.changed", now).of_user(user.id).from_origin(origin);
+        let event = Event::new("password.changed", now)
+            .of_user(user.id)
+            .from_origin(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         self.remember_revoked(&ended, now);
@@ -238,8 +310,16 @@ impl Tokenhouse {
 
     fn check_signup(&self, signup: Signup) -> Result<(NewUser, Secret), Error> {
         let mut faults = Vec::new();
-        let new = self.check_new_user(signup.email.as_deref(), signup.username.as_deref(), signup.profile, &mut faults);
-        let names: Vec<&str> = [signup.email.as_deref(), signup.username.as_deref()].into_iter().flatten().collect();
+        let new = self.check_new_user(
+            signup.email.as_deref(),
+            signup.username.as_deref(),
+            signup.profile,
+            &mut faults,
+        );
+        let names: Vec<&str> = [signup.email.as_deref(), signup.username.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
         match self.password_policy().check(&signup.password, &names) {
             Ok(password) if faults.is_empty() => return Ok((new, password)),
             Ok(_) => {}
@@ -260,14 +340,19 @@ impl Tokenhouse {
     }
 
     async fn hash(&self, password: Secret) -> Result<String, Error> {
-        self.0.hashing.hash(password).await.map_err(|error| self.hashing_error(error))
+        self.0
+            .hashing
+            .hash(password)
+            .await
+            .map_err(|error| self.hashing_error(error))
     }
 
     fn hashing_error(&self, error: HashingError) -> Error {
         match error {
             HashingError::Overloaded { retry_after } => {
                 self.0.metrics.logins.shed.inc();
-                Error::new(Code::Overloaded, "too many logins are waiting; try again shortly").retry_after(retry_after)
+                Error::new(Code::Overloaded, "too many logins are waiting; try again shortly")
+                    .retry_after(retry_after)
             }
             other => Error::internal(other),
         }
@@ -275,5 +360,8 @@ impl Tokenhouse {
 }
 
 fn password_faults(field: &str, faults: Vec<policy::PasswordFault>) -> Vec<FieldError> {
-    faults.into_iter().map(|fault| FieldError::new(field, fault.code(), fault.to_string())).collect()
+    faults
+        .into_iter()
+        .map(|fault| FieldError::new(field, fault.code(), fault.to_string()))
+        .collect()
 }

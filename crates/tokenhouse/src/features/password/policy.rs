@@ -14,7 +14,6 @@ use crate::base::secret::Secret;
 use super::common::is_common;
 use super::resemblance::resembles;
 
-
 /// An embedder's own rule; what it says is shown to the person who chose the password.
 pub type CustomRule = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::base::secret::Secret;
 
+use super::policy::{PasswordFault, PasswordPolicy, PasswordPolicyError};
 use crate::base::hashing::LONGEST_IN_BYTES;
 use crate::base::hashing::spelling::fits;
-use super::policy::{PasswordFault, PasswordPolicy, PasswordPolicyError};
 
 fn faults(password: &str, about: &[&str]) -> Vec<&'static str> {
     match PasswordPolicy::default().check(&Secret::from(password), about) {

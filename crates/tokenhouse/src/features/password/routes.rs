@@ -1,8 +1,8 @@
 //! The door of passwords.
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +17,11 @@ use crate::kernel::house::Tokenhouse;
 use crate::kernel::session::CurrentUser;
 
 pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
-    OpenApiRouter::new().routes(routes!(signup)).routes(routes!(login)).routes(routes!(change)).routes(routes!(delete))
+    OpenApiRouter::new()
+        .routes(routes!(signup))
+        .routes(routes!(login))
+        .routes(routes!(change))
+        .routes(routes!(delete))
 }
 
 /// A new account.
@@ -28,7 +32,12 @@ struct SignupBody {
     #[schema(example = "ada@example.org", format = "email", max_length = 254)]
     email: String,
     /// 8 to 128 characters of any kind, but none of the common passwords and not your own name.
-    #[schema(example = "correct horse battery staple", format = "password", min_length = 8, max_length = 128)]
+    #[schema(
+        example = "correct horse battery staple",
+        format = "password",
+        min_length = 8,
+        max_length = 128
+    )]
     password: String,
     /// Letters, digits, `_`, `-` and `.`.
     #[schema(example = "ada", min_length = 3, max_length = 32)]
@@ -56,7 +65,11 @@ struct SignupBody {
         (status = 503, description = "`overloaded` or `unavailable`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn signup(State(house): State<Tokenhouse>, origin: Origin, Body(body): Body) -> Result<Response, Error> {
+async fn signup(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    Body(body): Body,
+) -> Result<Response, Error> {
     let signup = read_signup(&house, body)?;
     Ok(match house.sign_up(signup, &origin).await? {
         SignedUp::In(login) => TokenAnswer::respond(StatusCode::CREATED, &login.tokens, Some(login.user)),
@@ -75,7 +88,9 @@ fn read_signup(house: &Tokenhouse, mut body: Fields) -> Result<Signup, Error> {
         password: body.take_secret("password").unwrap_or_default(),
         profile: body.take_object("profile").unwrap_or_default(),
     };
-    let Err(shape) = body.finish() else { return Ok(signup) };
+    let Err(shape) = body.finish() else {
+        return Ok(signup);
+    };
     let mut faults: Vec<FieldError> = shape.fields().to_vec();
     if let Err(content) = house.check_signup(signup) {
         let known = faults.clone();
@@ -140,25 +155,51 @@ struct LoginForm {
 )]
 async fn login(State(house): State<Tokenhouse>, origin: Origin, Body(body): Body) -> Result<Response, Error> {
     let login = house.log_in_with_password(read_login(body)?, &origin).await?;
-    Ok(TokenAnswer::respond(StatusCode::OK, &login.tokens, Some(login.user)))
+    Ok(TokenAnswer::respond(
+        StatusCode::OK,
+        &login.tokens,
+        Some(login.user),
+    ))
 }
 
 fn read_login(mut body: Fields) -> Result<Login, Error> {
-    let mut names: Vec<String> = ["email", "username", "login"].iter().filter_map(|name| body.take_optional(name)).collect();
+    let mut names: Vec<String> = ["email", "username", "login"]
+        .iter()
+        .filter_map(|name| body.take_optional(name))
+        .collect();
     let identifier = names.pop();
     if identifier.is_none() {
-        body.fault(FieldError::new("login", "missing", "one of email, username and login is required"));
+        body.fault(FieldError::new(
+            "login",
+            "missing",
+            "one of email, username and login is required",
+        ));
     }
     if !names.is_empty() {
-        body.fault(FieldError::new("login", "ambiguous", "give only one of email, username and login"));
+        body.fault(FieldError::new(
+            "login",
+            "ambiguous",
+            "give only one of email, username and login",
+        ));
     }
     let password = body.take_secret("password").unwrap_or_default();
     let scope = body.take_optional("scope");
-    if body.take_optional("grant_type").is_some_and(|grant| grant != "password") {
-        body.fault(FieldError::new("grant_type", "grant_type_invalid", "must be `password` here"));
+    if body
+        .take_optional("grant_type")
+        .is_some_and(|grant| grant != "password")
+    {
+        body.fault(FieldError::new(
+            "grant_type",
+            "grant_type_invalid",
+            "must be `password` here",
+        ));
     }
     body.finish()?;
-    Ok(Login { identifier: identifier.unwrap_or_default(), password, scope })
+    Ok(Login {
+        identifier: identifier.unwrap_or_default(),
+        password,
+        scope,
+    })
 }
 
 /// A change of password.
@@ -195,7 +236,9 @@ async fn change(
     let current = body.take_secret("current_password").unwrap_or_default();
     let new = body.take_secret("new_password").unwrap_or_default();
     body.finish()?;
-    house.change_password(&user, current, &new, user.token().session_id().ok(), &origin).await?;
+    house
+        .change_password(&user, current, &new, user.token().session_id().ok(), &origin)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

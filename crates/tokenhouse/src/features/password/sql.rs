@@ -14,7 +14,10 @@ pub(super) struct Known {
 
 impl FromRow for Known {
     fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { user: User::from_row(row)?, hash: row.get(12)? })
+        Ok(Self {
+            user: User::from_row(row)?,
+            hash: row.get(12)?,
+        })
     }
 }
 
@@ -38,14 +41,22 @@ const BY_USERNAME: &str = known!("username_key = $1");
 /// The account that a login means: a name with an `@` is an e-mail address, and no username has one.
 pub(super) async fn by_name(on: &mut impl Executor, name: &str) -> Result<Option<Known>, StoreError> {
     let key = key(name);
-    query(if key.contains('@') { BY_EMAIL } else { BY_USERNAME }).bind(key).optional(on).await
+    query(if key.contains('@') { BY_EMAIL } else { BY_USERNAME })
+        .bind(key)
+        .optional(on)
+        .await
 }
 
 const INSERT: &str = "
     INSERT INTO passwords (user_id, hash, changed_at)
     VALUES ($1, $2, $3)";
 
-pub(super) async fn insert(on: &mut impl Executor, user: UserId, hash: &str, now: Timestamp) -> Result<u64, StoreError> {
+pub(super) async fn insert(
+    on: &mut impl Executor,
+    user: UserId,
+    hash: &str,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     query(INSERT).bind(user).bind(hash).bind(now).execute(on).await
 }
 
@@ -54,7 +65,12 @@ const REPLACE: &str = "
     VALUES ($1, $2, $3)
     ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
 
-pub(super) async fn replace(on: &mut impl Executor, user: UserId, hash: &str, now: Timestamp) -> Result<u64, StoreError> {
+pub(super) async fn replace(
+    on: &mut impl Executor,
+    user: UserId,
+    hash: &str,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     query(REPLACE).bind(user).bind(hash).bind(now).execute(on).await
 }
 
@@ -64,13 +80,21 @@ const UPGRADE: &str = "
     WHERE user_id = $2 AND hash = $3";
 
 /// The same password under today's costs, unless it was changed in the meantime.
-pub(super) async fn upgrade(on: &mut impl Executor, user: UserId, new: &str, old: &str) -> Result<u64, StoreError> {
+pub(super) async fn upgrade(
+    on: &mut impl Executor,
+    user: UserId,
+    new: &str,
+    old: &str,
+) -> Result<u64, StoreError> {
     query(UPGRADE).bind(new).bind(user).bind(old).execute(on).await
 }
 
 const CHANGED_AT: &str = "SELECT changed_at FROM passwords WHERE user_id = $1";
 
-pub(super) async fn changed_at(on: &mut impl Executor, user: UserId) -> Result<Option<Timestamp>, StoreError> {
+pub(super) async fn changed_at(
+    on: &mut impl Executor,
+    user: UserId,
+) -> Result<Option<Timestamp>, StoreError> {
     let row: Option<(Timestamp,)> = query(CHANGED_AT).bind(user).optional(on).await?;
     Ok(row.map(|(at,)| at))
 }

@@ -87,7 +87,12 @@ pub(crate) enum Opened {
 }
 
 /// A step: opens an account. What it is logged in with is added in the same transaction.
-pub(crate) async fn open(tx: &mut Tx, house: &Tokenhouse, new: &NewUser, now: Timestamp) -> Result<Opened, Error> {
+pub(crate) async fn open(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    new: &NewUser,
+    now: Timestamp,
+) -> Result<Opened, Error> {
     let id = UserId(house.0.entropy.uuid_v7(now)?);
     if let Some(user) = sql::insert(tx, id, new, now).await? {
         return Ok(Opened::New(user));
@@ -96,7 +101,11 @@ pub(crate) async fn open(tx: &mut Tx, house: &Tokenhouse, new: &NewUser, now: Ti
         Some(email) => sql::by_email(tx, email.key()).await?.is_some(),
         None => false,
     };
-    Ok(if email_taken { Opened::EmailTaken } else { Opened::UsernameTaken })
+    Ok(if email_taken {
+        Opened::EmailTaken
+    } else {
+        Opened::UsernameTaken
+    })
 }
 
 /// A step: notes the login, if the account may still be used and nothing since `user` was read ended its logins.
@@ -134,7 +143,11 @@ impl Tokenhouse {
     pub async fn user_by_name(&self, name: &str) -> Result<Option<User>, Error> {
         let mut reader = self.0.store.read().await?;
         let key = name::key(name);
-        Ok(if key.contains('@') { sql::by_email(&mut reader, &key).await? } else { sql::by_username(&mut reader, &key).await? })
+        Ok(if key.contains('@') {
+            sql::by_email(&mut reader, &key).await?
+        } else {
+            sql::by_username(&mut reader, &key).await?
+        })
     }
 
     /// Users in the order of their sign-up, at most `limit` of those after `after`.
@@ -142,7 +155,12 @@ impl Tokenhouse {
     /// # Errors
     /// As [`user`](Self::user).
     pub async fn users(&self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, Error> {
-        Ok(sql::page(&mut self.0.store.read().await?, after.unwrap_or(UserId(uuid::Uuid::nil())), limit).await?)
+        Ok(sql::page(
+            &mut self.0.store.read().await?,
+            after.unwrap_or(UserId(uuid::Uuid::nil())),
+            limit,
+        )
+        .await?)
     }
 
     /// Changes what `change` names.
@@ -164,7 +182,12 @@ impl Tokenhouse {
             let exists = sql::by_id(&mut tx, id).await?.is_some();
             return Err(if exists { username_taken() } else { no_such_user() });
         };
-        event::write(&mut tx, &self.0.entropy, Event::new("user.updated", now).of_user(id)).await?;
+        event::write(
+            &mut tx,
+            &self.0.entropy,
+            Event::new("user.updated", now).of_user(id),
+        )
+        .await?;
         tx.commit().await?;
         Ok(user)
     }
@@ -176,8 +199,14 @@ impl Tokenhouse {
     pub async fn set_user_active(&self, id: UserId, active: bool) -> Result<User, Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
-        let user = sql::set_active(&mut tx, id, active, now).await?.ok_or_else(no_such_user)?;
-        let ended = if active { Vec::new() } else { session::end_all(&mut tx, self, id, None, now).await? };
+        let user = sql::set_active(&mut tx, id, active, now)
+            .await?
+            .ok_or_else(no_such_user)?;
+        let ended = if active {
+            Vec::new()
+        } else {
+            session::end_all(&mut tx, self, id, None, now).await?
+        };
         let kind = if active { "user.enabled" } else { "user.disabled" };
         event::write(&mut tx, &self.0.entropy, Event::new(kind, now).of_user(id)).await?;
         tx.commit().await?;
@@ -189,11 +218,23 @@ impl Tokenhouse {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn set_user_rights(&self, id: UserId, is_superuser: bool, roles: &[String]) -> Result<User, Error> {
+    pub async fn set_user_rights(
+        &self,
+        id: UserId,
+        is_superuser: bool,
+        roles: &[String],
+    ) -> Result<User, Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
-        let user = sql::set_rights(&mut tx, id, is_superuser, roles, now).await?.ok_or_else(no_such_user)?;
-        event::write(&mut tx, &self.0.entropy, Event::new("user.rights_changed", now).of_user(id)).await?;
+        let user = sql::set_rights(&mut tx, id, is_superuser, roles, now)
+            .await?
+            .ok_or_else(no_such_user)?;
+        event::write(
+            &mut tx,
+            &self.0.entropy,
+            Event::new("user.rights_changed", now).of_user(id),
+        )
+        .await?;
         tx.commit().await?;
         Ok(user)
     }
@@ -209,7 +250,12 @@ impl Tokenhouse {
         if sql::delete(&mut tx, id).await? == 0 {
             return Err(no_such_user());
         }
-        event::write(&mut tx, &self.0.entropy, Event::new("user.deleted", now).of_user(id).from_origin(origin)).await?;
+        event::write(
+            &mut tx,
+            &self.0.entropy,
+            Event::new("user.deleted", now).of_user(id).from_origin(origin),
+        )
+        .await?;
         tx.commit().await?;
         self.remember_revoked(&ended, now);
         Ok(())
@@ -223,14 +269,21 @@ impl Tokenhouse {
         profile: Map<String, Value>,
         faults: &mut Vec<FieldError>,
     ) -> NewUser {
-        let mut parsed = NewUser { profile, ..NewUser::default() };
+        let mut parsed = NewUser {
+            profile,
+            ..NewUser::default()
+        };
         let missing = |name| FieldError::new(name, "missing", "is required");
         match self.0.settings.accounts.identifier {
             Identifier::Email | Identifier::Both if email.is_none() => faults.push(missing("email")),
             Identifier::Either if email.is_none() && username.is_none() => faults.push(missing("email")),
             _ => {}
         }
-        if matches!(self.0.settings.accounts.identifier, Identifier::Username | Identifier::Both) && username.is_none() {
+        if matches!(
+            self.0.settings.accounts.identifier,
+            Identifier::Username | Identifier::Both
+        ) && username.is_none()
+        {
             faults.push(missing("username"));
         }
         match email.map(Email::parse) {

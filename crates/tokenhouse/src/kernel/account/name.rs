@@ -44,15 +44,27 @@ impl Email {
         if text.len() > EMAIL_BYTES {
             return error("must have at most 254 bytes");
         }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '"' | '<' | '>' | ',' | ';')) {
+        if text
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '"' | '<' | '>' | ',' | ';'))
+        {
             return error("must be one address without spaces or quotes, such as ada@example.org");
         }
-        let options = Options::default().with_required_tld().without_display_text().without_domain_literal();
+        let options = Options::default()
+            .with_required_tld()
+            .without_display_text()
+            .without_domain_literal();
         let good_domain = |address: &EmailAddress| {
-            address.domain().split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
+            address
+                .domain()
+                .split('.')
+                .all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
         };
         match EmailAddress::parse_with_options(text, options) {
-            Ok(address) if good_domain(&address) => Ok(Self { text: text.to_owned(), key: key(text) }),
+            Ok(address) if good_domain(&address) => Ok(Self {
+                text: text.to_owned(),
+                key: key(text),
+            }),
             _ => error("must be an e-mail address, such as ada@example.org"),
         }
     }
@@ -92,9 +104,16 @@ impl Username {
     pub fn parse(text: &str, length: RangeInclusive<usize>) -> Result<Self, NameError> {
         let error = |detail: String| Err(NameError(detail));
         if !length.contains(&text.chars().count()) {
-            return error(format!("must have {} to {} characters", length.start(), length.end()));
+            return error(format!(
+                "must have {} to {} characters",
+                length.start(),
+                length.end()
+            ));
         }
-        if !text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
+        if !text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+        {
             return error("may have letters, digits, `_`, `-` and `.`".to_owned());
         }
         if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -110,10 +129,19 @@ impl Username {
     /// What is wrong with it.
     pub fn unruled(text: &str) -> Result<Self, NameError> {
         let key = key(text);
-        if key.is_empty() || text.len() > USERNAME_BYTES || key.contains('@') || text.chars().any(char::is_control) {
-            return Err(NameError("must have 1 to 256 characters, none of them `@` or a control character".to_owned()));
+        if key.is_empty()
+            || text.len() > USERNAME_BYTES
+            || key.contains('@')
+            || text.chars().any(char::is_control)
+        {
+            return Err(NameError(
+                "must have 1 to 256 characters, none of them `@` or a control character".to_owned(),
+            ));
         }
-        Ok(Self { text: text.to_owned(), key })
+        Ok(Self {
+            text: text.to_owned(),
+            key,
+        })
     }
 
     /// As it was written.
@@ -135,7 +163,12 @@ mod tests {
 
     #[test]
     fn addresses_that_could_receive_mail_are_taken() {
-        for text in ["a@b.co", "ada.lovelace+x@sub.example.org", "o'brien@example.org", "δοκιμή@παράδειγμα.ελ"] {
+        for text in [
+            "a@b.co",
+            "ada.lovelace+x@sub.example.org",
+            "o'brien@example.org",
+            "δοκιμή@παράδειγμα.ελ",
+        ] {
             assert!(Email::parse(text).is_ok(), "{text}");
         }
     }
@@ -144,9 +177,22 @@ mod tests {
     fn what_is_no_address_is_refused() {
         let long = format!("{}@example.org", "a".repeat(250));
         for text in [
-            "", "ada", "ada@", "@example.org", "ada@localhost", "ada@@example.org", "Ada <ada@example.org>", "ada@[127.0.0.1]",
-            "a b@example.org", "ada@example.org\nBcc: x@y.zz", "ada@-example.org", "ada@example..org", "\"a\"@example.org",
-            "a@b.co,c@d.co", "ada@example.org.", &long,
+            "",
+            "ada",
+            "ada@",
+            "@example.org",
+            "ada@localhost",
+            "ada@@example.org",
+            "Ada <ada@example.org>",
+            "ada@[127.0.0.1]",
+            "a b@example.org",
+            "ada@example.org\nBcc: x@y.zz",
+            "ada@-example.org",
+            "ada@example..org",
+            "\"a\"@example.org",
+            "a@b.co,c@d.co",
+            "ada@example.org.",
+            &long,
         ] {
             assert!(Email::parse(text).is_err(), "{text}");
         }
@@ -164,7 +210,16 @@ mod tests {
         for text in ["ada", "Ada_L-1.x", "007"] {
             assert!(Username::parse(text, 3..=32).is_ok(), "{text}");
         }
-        for text in ["", "ab", "ada@example.org", "ada lovelace", "_ada", "аda", &"a".repeat(33), "a\u{0}b"] {
+        for text in [
+            "",
+            "ab",
+            "ada@example.org",
+            "ada lovelace",
+            "_ada",
+            "аda",
+            &"a".repeat(33),
+            "a\u{0}b",
+        ] {
             assert!(Username::parse(text, 3..=32).is_err(), "{text}");
         }
     }

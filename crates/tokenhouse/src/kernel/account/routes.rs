@@ -53,7 +53,11 @@ struct ChangeBody {
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn change(State(house): State<Tokenhouse>, user: CurrentUser, Body(mut body): Body) -> Result<Response, Error> {
+async fn change(
+    State(house): State<Tokenhouse>,
+    user: CurrentUser,
+    Body(mut body): Body,
+) -> Result<Response, Error> {
     let mut change = UserChange::default();
     if let Some(text) = body.take_optional("username") {
         match house.check_username(&text) {

@@ -84,7 +84,11 @@ pub(super) async fn by_username(on: &mut impl Executor, key: &str) -> Result<Opt
     query(BY_USERNAME).bind(key).optional(on).await
 }
 
-const PAGE: &str = concat!("SELECT ", columns!(), " FROM users WHERE id > $1 ORDER BY id LIMIT $2");
+const PAGE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM users WHERE id > $1 ORDER BY id LIMIT $2"
+);
 
 pub(super) async fn page(on: &mut impl Executor, after: UserId, limit: u32) -> Result<Vec<User>, StoreError> {
     query(PAGE).bind(after).bind(i64::from(limit)).all(on).await
@@ -113,7 +117,12 @@ pub(super) async fn update(
     query(UPDATE)
         .bind(change.username.as_ref().map(|username| username.as_str()))
         .bind(change.username.as_ref().map(|username| username.key()))
-        .bind(change.profile.as_ref().map(|profile| serde_json::json!(profile).to_string()))
+        .bind(
+            change
+                .profile
+                .as_ref()
+                .map(|profile| serde_json::json!(profile).to_string()),
+        )
         .bind(now)
         .bind(id)
         .optional(on)
@@ -135,7 +144,12 @@ pub(super) async fn note_login(
     epoch: i64,
     now: Timestamp,
 ) -> Result<Option<User>, StoreError> {
-    query(NOTE_LOGIN).bind(now).bind(id).bind(epoch).optional(on).await
+    query(NOTE_LOGIN)
+        .bind(now)
+        .bind(id)
+        .bind(epoch)
+        .optional(on)
+        .await
 }
 
 const BUMP_EPOCH: &str = "
@@ -143,7 +157,12 @@ const BUMP_EPOCH: &str = "
     SET epoch = epoch + 1, updated_at = $1
     WHERE id = $2 AND epoch = $3";
 
-pub(super) async fn bump_epoch(on: &mut impl Executor, id: UserId, epoch: i64, now: Timestamp) -> Result<u64, StoreError> {
+pub(super) async fn bump_epoch(
+    on: &mut impl Executor,
+    id: UserId,
+    epoch: i64,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     query(BUMP_EPOCH).bind(now).bind(id).bind(epoch).execute(on).await
 }
 
@@ -162,7 +181,12 @@ pub(super) async fn set_active(
     active: bool,
     now: Timestamp,
 ) -> Result<Option<User>, StoreError> {
-    query(SET_ACTIVE).bind((!active).then_some(now)).bind(now).bind(id).optional(on).await
+    query(SET_ACTIVE)
+        .bind((!active).then_some(now))
+        .bind(now)
+        .bind(id)
+        .optional(on)
+        .await
 }
 
 const SET_RIGHTS: &str = concat!(
@@ -181,7 +205,13 @@ pub(super) async fn set_rights(
     roles: &[String],
     now: Timestamp,
 ) -> Result<Option<User>, StoreError> {
-    query(SET_RIGHTS).bind(is_superuser).bind(serde_json::json!(roles).to_string()).bind(now).bind(id).optional(on).await
+    query(SET_RIGHTS)
+        .bind(is_superuser)
+        .bind(serde_json::json!(roles).to_string())
+        .bind(now)
+        .bind(id)
+        .optional(on)
+        .await
 }
 
 const DELETE: &str = "DELETE FROM users WHERE id = $1";

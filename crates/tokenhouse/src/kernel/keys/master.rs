@@ -31,13 +31,17 @@ pub enum MasterKeyError {
     )]
     Missing,
     /// The database holds sealed keys, and the file that opens them is not there.
-    #[error("the master key file {0} is missing, but the database holds keys sealed under it: put the file back or set master_key")]
+    #[error(
+        "the master key file {0} is missing, but the database holds keys sealed under it: put the file back or set master_key"
+    )]
     FileMissing(PathBuf),
     /// The file cannot be used.
     #[error("the master key file {0}: {1}")]
     File(PathBuf, String),
     /// The key is not the one that sealed what is in the database.
-    #[error("the master key is not the one that the keys in this database were sealed under; nothing was changed")]
+    #[error(
+        "the master key is not the one that the keys in this database were sealed under; nothing was changed"
+    )]
     Wrong,
     /// No randomness.
     #[error(transparent)]
@@ -71,7 +75,9 @@ impl MasterKey {
         let text = text.expose().trim().as_bytes();
         [&HEXLOWER_PERMISSIVE, &BASE64, &BASE64URL_NOPAD]
             .into_iter()
-            .find_map(|encoding| <[u8; LENGTH]>::try_from(Zeroizing::new(encoding.decode(text).ok()?).as_slice()).ok())
+            .find_map(|encoding| {
+                <[u8; LENGTH]>::try_from(Zeroizing::new(encoding.decode(text).ok()?).as_slice()).ok()
+            })
             .map(|bytes| Self(Zeroizing::new(bytes)))
             .ok_or(MasterKeyError::Malformed)
     }
@@ -104,11 +110,15 @@ impl MasterKey {
                         Ok(key)
                     }
                     // Another process was faster: its key is the one.
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::from_file(path, false, entropy),
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        Self::from_file(path, false, entropy)
+                    }
                     Err(error) => Err(file_error(error)),
                 }
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(MasterKeyError::FileMissing(path.to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(MasterKeyError::FileMissing(path.to_owned()))
+            }
             Err(error) => Err(file_error(error)),
         }
     }
@@ -132,7 +142,9 @@ impl MasterKey {
     /// When the system has no randomness for the nonce.
     pub fn seal(&self, context: &str, secret: &[u8]) -> Result<Vec<u8>, MasterKeyError> {
         let mut sealed = secret.to_vec();
-        let key = self.sealing_key().map_err(|_| crate::base::entropy::EntropyError)?;
+        let key = self
+            .sealing_key()
+            .map_err(|_| crate::base::entropy::EntropyError)?;
         let nonce = key
             .seal_in_place_append_tag(Aad::from(context.as_bytes()), &mut sealed)
             .map_err(|_| crate::base::entropy::EntropyError)?;
@@ -152,11 +164,15 @@ impl MasterKey {
             return Err(MasterKeyError::Wrong);
         };
         let (nonce, ciphertext) = rest.split_at_checked(NONCE_LENGTH).ok_or(MasterKeyError::Wrong)?;
-        let nonce = aws_lc_rs::aead::Nonce::try_assume_unique_for_key(nonce).map_err(|_| MasterKeyError::Wrong)?;
+        let nonce =
+            aws_lc_rs::aead::Nonce::try_assume_unique_for_key(nonce).map_err(|_| MasterKeyError::Wrong)?;
         let mut plain = Zeroizing::new(ciphertext.to_vec());
         let length = self
             .sealing_key()
-            .and_then(|key| key.open_in_place(nonce, Aad::from(context.as_bytes()), &mut plain).map(|text| text.len()))
+            .and_then(|key| {
+                key.open_in_place(nonce, Aad::from(context.as_bytes()), &mut plain)
+                    .map(|text| text.len())
+            })
             .map_err(|_| MasterKeyError::Wrong)?;
         plain.truncate(length);
         Ok(plain)
@@ -170,11 +186,15 @@ impl MasterKey {
 #[cfg(unix)]
 fn refuse_if_readable_by_others(path: &Path) -> Result<(), MasterKeyError> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata = std::fs::metadata(path).map_err(|error| MasterKeyError::File(path.to_owned(), error.to_string()))?;
+    let metadata =
+        std::fs::metadata(path).map_err(|error| MasterKeyError::File(path.to_owned(), error.to_string()))?;
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
-    Err(MasterKeyError::File(path.to_owned(), "others may read it; `chmod 600` it, and consider it known".to_owned()))
+    Err(MasterKeyError::File(
+        path.to_owned(),
+        "others may read it; `chmod 600` it, and consider it known".to_owned(),
+    ))
 }
 
 #[cfg(not(unix))]
@@ -221,10 +241,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master-key");
         let entropy = Entropy::seeded(1);
-        assert!(matches!(MasterKey::from_file(&path, false, &entropy), Err(MasterKeyError::FileMissing(_))));
+        assert!(matches!(
+            MasterKey::from_file(&path, false, &entropy),
+            Err(MasterKeyError::FileMissing(_))
+        ));
         let made = MasterKey::from_file(&path, true, &entropy).unwrap();
         assert_eq!(*MasterKey::from_file(&path, true, &entropy).unwrap().0, *made.0);
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-        assert!(matches!(MasterKey::from_file(&path, true, &entropy), Err(MasterKeyError::File(..))));
+        assert!(matches!(
+            MasterKey::from_file(&path, true, &entropy),
+            Err(MasterKeyError::File(..))
+        ));
     }
 }

@@ -130,7 +130,13 @@ impl Keyring {
                     continue;
                 }
             };
-            return Ok((Self { master, ring: ArcSwap::from_pointee(ring) }, keys));
+            return Ok((
+                Self {
+                    master,
+                    ring: ArcSwap::from_pointee(ring),
+                },
+                keys,
+            ));
         }
         Err(KeyringError::Contended)
     }
@@ -149,7 +155,11 @@ fn wanted_secret(settings: &Settings) -> Result<Option<Zeroizing<Vec<u8>>>, KeyE
     if settings.tokens.algorithm != Algorithm::Hs256 {
         return Ok(None);
     }
-    Ok(settings.tokens.secret.as_ref().map(|secret| Zeroizing::new(secret.expose().as_bytes().to_vec())))
+    Ok(settings
+        .tokens
+        .secret
+        .as_ref()
+        .map(|secret| Zeroizing::new(secret.expose().as_bytes().to_vec())))
 }
 
 fn fits(active: &SigningKey, settings: &Settings, secret: Option<&Zeroizing<Vec<u8>>>) -> bool {
@@ -161,7 +171,9 @@ fn fits(active: &SigningKey, settings: &Settings, secret: Option<&Zeroizing<Vec<
 
 /// RSA keys take a second of computing, which must not stop the requests of this thread.
 async fn generate(algorithm: Algorithm) -> Result<SigningKey, KeyError> {
-    tokio::task::spawn_blocking(move || SigningKey::generate(algorithm)).await.map_err(|_| KeyError::Failed)?
+    tokio::task::spawn_blocking(move || SigningKey::generate(algorithm))
+        .await
+        .map_err(|_| KeyError::Failed)?
 }
 
 fn read_ring(master: &MasterKey, rows: Vec<sql::KeyRow>) -> Result<Option<(Ring, KeySet)>, KeyringError> {
@@ -171,7 +183,10 @@ fn read_ring(master: &MasterKey, rows: Vec<sql::KeyRow>) -> Result<Option<(Ring,
     let mut infos = Vec::with_capacity(rows.len());
     for row in rows {
         let unreadable = |error: String| KeyringError::Unreadable(row.kid.clone(), error);
-        let algorithm: Algorithm = row.algorithm.parse().map_err(|_| unreadable("unknown algorithm".to_owned()))?;
+        let algorithm: Algorithm = row
+            .algorithm
+            .parse()
+            .map_err(|_| unreadable("unknown algorithm".to_owned()))?;
         let key = SigningKey::from_private(algorithm, master.open(&row.kid, &row.sealed)?)
             .map_err(|error| unreadable(error.to_string()))?;
         verifying.push(key.verifying_key()?);
@@ -188,12 +203,24 @@ fn read_ring(master: &MasterKey, rows: Vec<sql::KeyRow>) -> Result<Option<(Ring,
             expires_at: row.expires_at,
         });
     }
-    let Some((active, activated_at)) = active else { return Ok(None) };
-    let keys = KeySet::new(verifying).map_err(|error| KeyringError::Unreadable(active.kid().to_owned(), error.to_string()))?;
+    let Some((active, activated_at)) = active else {
+        return Ok(None);
+    };
+    let keys = KeySet::new(verifying)
+        .map_err(|error| KeyringError::Unreadable(active.kid().to_owned(), error.to_string()))?;
     let jwks = serde_json::to_string(&Jwks { keys: jwks })
         .map_err(|error| KeyringError::Unreadable(active.kid().to_owned(), error.to_string()))?;
     let header = super::token::header(&active);
-    Ok(Some((Ring { active: Arc::new(active), header, jwks, activated_at, infos }, keys)))
+    Ok(Some((
+        Ring {
+            active: Arc::new(active),
+            header,
+            jwks,
+            activated_at,
+            infos,
+        },
+        keys,
+    )))
 }
 
 /// Puts `key` in the place of the one that signs.
@@ -240,10 +267,21 @@ impl Tokenhouse {
                 "the HS256 secret comes from the settings: change tokens.secret there",
             ));
         }
-        let fresh = generate(settings.tokens.algorithm).await.map_err(KeyringError::from)?;
-        let sealed = self.0.keys.master().seal(fresh.kid(), fresh.private()).map_err(KeyringError::from)?;
+        let fresh = generate(settings.tokens.algorithm)
+            .await
+            .map_err(KeyringError::from)?;
+        let sealed = self
+            .0
+            .keys
+            .master()
+            .seal(fresh.kid(), fresh.private())
+            .map_err(KeyringError::from)?;
         let mut tx = self.0.store.write().await?;
-        let next = sql::all(&mut tx).await?.into_iter().find(|row| row.state == "next").map(|row| row.kid);
+        let next = sql::all(&mut tx)
+            .await?
+            .into_iter()
+            .find(|row| row.state == "next")
+            .map(|row| row.kid);
         let Some(next) = next else {
             // None was published ahead: publish one now, so that the rotation after this one finds caches warm.
             make_active(&mut tx, self.0.keys.master(), &fresh, settings, now).await?;
@@ -267,15 +305,17 @@ impl Tokenhouse {
     /// When it is no P-256, Ed25519 or RSA (at least 2048 bits) key, or signs another algorithm than the
     /// settings ask for.
     pub async fn import_key(&self, pem: &str) -> Result<String, Error> {
-        let invalid = |error: KeyError| {
-            Error::new(crate::base::error::Code::InvalidFields, error.to_string())
-        };
+        let invalid =
+            |error: KeyError| Error::new(crate::base::error::Code::InvalidFields, error.to_string());
         let wanted = self.0.settings.tokens.algorithm;
         let key = SigningKey::from_pem(pem, wanted).map_err(invalid)?;
         if key.algorithm() != wanted {
             return Err(Error::new(
                 crate::base::error::Code::InvalidFields,
-                format!("the key signs {}, but tokens.algorithm is {wanted}; set it to {0} first", key.algorithm()),
+                format!(
+                    "the key signs {}, but tokens.algorithm is {wanted}; set it to {0} first",
+                    key.algorithm()
+                ),
             ));
         }
         let now = self.0.clock.now();
@@ -288,8 +328,15 @@ impl Tokenhouse {
     }
 
     async fn rotated(&self, tx: &mut Tx, kid: &str, now: Timestamp) -> Result<(), Error> {
-        event::write(tx, &self.0.entropy, Event { data: serde_json::json!({ "kid": kid }), ..Event::new("key.rotated", now) })
-            .await
+        event::write(
+            tx,
+            &self.0.entropy,
+            Event {
+                data: serde_json::json!({ "kid": kid }),
+                ..Event::new("key.rotated", now)
+            },
+        )
+        .await
     }
 
     /// Follows what other nodes did to the keys.
@@ -298,12 +345,19 @@ impl Tokenhouse {
         let same = {
             let ring = self.0.keys.ring();
             ring.infos.len() == rows.len()
-                && ring.infos.iter().zip(&rows).all(|(info, row)| info.kid == row.kid && info.state == row.state)
+                && ring
+                    .infos
+                    .iter()
+                    .zip(&rows)
+                    .all(|(info, row)| info.kid == row.kid && info.state == row.state)
         };
         if !same && let Some((ring, keys)) = read_ring(self.0.keys.master(), rows)? {
             self.0.verifier.set_keys(keys);
             self.0.keys.ring.store(Arc::new(ring));
-            tracing::info!(kid = self.0.keys.ring().active.kid(), "the signing keys were reloaded");
+            tracing::info!(
+                kid = self.0.keys.ring().active.kid(),
+                "the signing keys were reloaded"
+            );
         }
         Ok(())
     }
@@ -330,8 +384,15 @@ impl Tokenhouse {
         if self.0.keys.ring().infos.iter().any(|info| info.state == "next") {
             return Ok(());
         }
-        let fresh = generate(self.0.settings.tokens.algorithm).await.map_err(KeyringError::from)?;
-        let sealed = self.0.keys.master().seal(fresh.kid(), fresh.private()).map_err(KeyringError::from)?;
+        let fresh = generate(self.0.settings.tokens.algorithm)
+            .await
+            .map_err(KeyringError::from)?;
+        let sealed = self
+            .0
+            .keys
+            .master()
+            .seal(fresh.kid(), fresh.private())
+            .map_err(KeyringError::from)?;
         sql::insert(&mut self.0.store.single(), &fresh, "next", sealed, now).await?;
         Ok(())
     }

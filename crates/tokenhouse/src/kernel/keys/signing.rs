@@ -70,13 +70,16 @@ impl SigningKey {
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         let failed = |_| KeyError::Failed;
         let private = match algorithm {
-            Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            Algorithm::Es256 => {
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+                    .map_err(failed)?
+                    .as_ref()
+                    .to_vec()
+            }
+            Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
                 .map_err(failed)?
                 .as_ref()
                 .to_vec(),
-            Algorithm::EdDsa => {
-                Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(failed)?.as_ref().to_vec()
-            }
             Algorithm::Rs256 | Algorithm::Ps256 => RsaKeyPair::generate(KeySize::Rsa2048)
                 .and_then(|pair| AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair))
                 .map_err(failed)?
@@ -105,7 +108,12 @@ impl SigningKey {
                     [4, point @ ..] if point.len() == 64 => point.split_at(32),
                     _ => return Err(KeyError::Unsupported),
                 };
-                let jwk = Jwk { crv: Some("P-256".to_owned()), x: Some(encode(x)), y: Some(encode(y)), ..jwk("EC") };
+                let jwk = Jwk {
+                    crv: Some("P-256".to_owned()),
+                    x: Some(encode(x)),
+                    y: Some(encode(y)),
+                    ..jwk("EC")
+                };
                 (Pair::Es256(pair), Some(jwk))
             }
             Algorithm::EdDsa => {
@@ -113,18 +121,27 @@ impl SigningKey {
                 let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&private)
                     .map_err(|_| KeyError::OtherAlgorithm(algorithm))?;
                 let x = encode(pair.public_key().as_ref());
-                let jwk = Jwk { crv: Some("Ed25519".to_owned()), x: Some(x), ..jwk("OKP") };
+                let jwk = Jwk {
+                    crv: Some("Ed25519".to_owned()),
+                    x: Some(x),
+                    ..jwk("OKP")
+                };
                 (Pair::EdDsa(pair), Some(jwk))
             }
             Algorithm::Rs256 | Algorithm::Ps256 => {
-                let pair = RsaKeyPair::from_pkcs8(&private).map_err(|_| KeyError::OtherAlgorithm(algorithm))?;
+                let pair =
+                    RsaKeyPair::from_pkcs8(&private).map_err(|_| KeyError::OtherAlgorithm(algorithm))?;
                 if pair.public_modulus_len() < RSA_LEAST_BYTES {
                     return Err(KeyError::Unsupported);
                 }
                 let public = pair.public_key();
                 let n = encode(public.modulus().big_endian_without_leading_zero());
                 let e = encode(public.exponent().big_endian_without_leading_zero());
-                let jwk = Jwk { n: Some(n), e: Some(e), ..jwk("RSA") };
+                let jwk = Jwk {
+                    n: Some(n),
+                    e: Some(e),
+                    ..jwk("RSA")
+                };
                 (Pair::Rsa(Box::new(pair)), Some(jwk))
             }
             Algorithm::Hs256 if private.len() < HMAC_LEAST_BYTES => return Err(KeyError::SecretTooShort),
@@ -133,10 +150,26 @@ impl SigningKey {
         let kid = match &public {
             Some(jwk) => thumbprint(jwk),
             // A digest of a digest: the name of a shared secret must not be a hash that others may publish.
-            None => short(digest::digest(&digest::SHA256, digest::digest(&digest::SHA256, &private).as_ref()).as_ref()),
+            None => short(
+                digest::digest(
+                    &digest::SHA256,
+                    digest::digest(&digest::SHA256, &private).as_ref(),
+                )
+                .as_ref(),
+            ),
         };
-        let public = public.map(|jwk| Jwk { kid: Some(kid.clone()), alg: Some(algorithm.to_string()), ..jwk });
-        Ok(Self { kid, algorithm, pair, private, public })
+        let public = public.map(|jwk| Jwk {
+            kid: Some(kid.clone()),
+            alg: Some(algorithm.to_string()),
+            ..jwk
+        });
+        Ok(Self {
+            kid,
+            algorithm,
+            pair,
+            private,
+            public,
+        })
     }
 
     /// Reads a key made elsewhere: PEM holding PKCS#8, and PKCS#1 or SEC1 as `openssl` writes them too. An RSA
@@ -147,7 +180,11 @@ impl SigningKey {
     pub fn from_pem(pem: &str, preferred: Algorithm) -> Result<Self, KeyError> {
         let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NotPem)?;
         let failed = |_| KeyError::Failed;
-        let rsa = if preferred == Algorithm::Ps256 { Algorithm::Ps256 } else { Algorithm::Rs256 };
+        let rsa = if preferred == Algorithm::Ps256 {
+            Algorithm::Ps256
+        } else {
+            Algorithm::Rs256
+        };
         match &der {
             PrivateKeyDer::Pkcs8(pkcs8) => [Algorithm::Es256, Algorithm::EdDsa, rsa]
                 .into_iter()
@@ -156,13 +193,17 @@ impl SigningKey {
                 })
                 .ok_or(KeyError::Unsupported),
             PrivateKeyDer::Pkcs1(pkcs1) => {
-                let pair = RsaKeyPair::from_der(pkcs1.secret_pkcs1_der()).map_err(|_| KeyError::Unsupported)?;
+                let pair =
+                    RsaKeyPair::from_der(pkcs1.secret_pkcs1_der()).map_err(|_| KeyError::Unsupported)?;
                 let pkcs8 = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?;
                 Self::from_private(rsa, Zeroizing::new(pkcs8.as_ref().to_vec()))
             }
             PrivateKeyDer::Sec1(sec1) => {
-                let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, sec1.secret_sec1_der())
-                    .map_err(|_| KeyError::Unsupported)?;
+                let pair = EcdsaKeyPair::from_private_key_der(
+                    &ECDSA_P256_SHA256_FIXED_SIGNING,
+                    sec1.secret_sec1_der(),
+                )
+                .map_err(|_| KeyError::Unsupported)?;
                 let pkcs8 = pair.to_pkcs8v1().map_err(failed)?;
                 Self::from_private(Algorithm::Es256, Zeroizing::new(pkcs8.as_ref().to_vec()))
             }
@@ -213,14 +254,23 @@ impl SigningKey {
     pub fn sign(&self, input: &[u8]) -> Result<Vec<u8>, KeyError> {
         let failed = |_| KeyError::Failed;
         Ok(match &self.pair {
-            Pair::Es256(pair) => pair.sign(&SystemRandom::new(), input).map_err(failed)?.as_ref().to_vec(),
+            Pair::Es256(pair) => pair
+                .sign(&SystemRandom::new(), input)
+                .map_err(failed)?
+                .as_ref()
+                .to_vec(),
             Pair::EdDsa(pair) => pair.sign(input).as_ref().to_vec(),
             Pair::Hs256(key) => hmac::sign(key, input).as_ref().to_vec(),
             Pair::Rsa(pair) => {
                 let padding: &'static dyn aws_lc_rs::signature::RsaEncoding =
-                    if self.algorithm == Algorithm::Ps256 { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
+                    if self.algorithm == Algorithm::Ps256 {
+                        &RSA_PSS_SHA256
+                    } else {
+                        &RSA_PKCS1_SHA256
+                    };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(padding, &SystemRandom::new(), input, &mut signature).map_err(failed)?;
+                pair.sign(padding, &SystemRandom::new(), input, &mut signature)
+                    .map_err(failed)?;
                 signature
             }
         })
@@ -228,7 +278,11 @@ impl SigningKey {
 }
 
 fn jwk(kty: &str) -> Jwk {
-    Jwk { kty: kty.to_owned(), usage: Some("sig".to_owned()), ..Jwk::default() }
+    Jwk {
+        kty: kty.to_owned(),
+        usage: Some("sig".to_owned()),
+        ..Jwk::default()
+    }
 }
 
 fn encode(bytes: &[u8]) -> String {
@@ -242,11 +296,22 @@ fn short(digest: &[u8]) -> String {
 
 /// RFC 7638 §3: the digest of the required members in lexicographic order.
 fn thumbprint(jwk: &Jwk) -> String {
-    let members = [("crv", &jwk.crv), ("e", &jwk.e), ("n", &jwk.n), ("x", &jwk.x), ("y", &jwk.y)];
-    let mut members: Vec<_> =
-        members.iter().filter_map(|(name, value)| value.as_ref().map(|value| (*name, value.as_str()))).collect();
+    let members = [
+        ("crv", &jwk.crv),
+        ("e", &jwk.e),
+        ("n", &jwk.n),
+        ("x", &jwk.x),
+        ("y", &jwk.y),
+    ];
+    let mut members: Vec<_> = members
+        .iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| (*name, value.as_str())))
+        .collect();
     members.push(("kty", &jwk.kty));
     members.sort_unstable();
-    let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+    let members: Vec<_> = members
+        .iter()
+        .map(|(name, value)| format!("\"{name}\":\"{value}\""))
+        .collect();
     short(digest::digest(&digest::SHA256, format!("{{{}}}", members.join(",")).as_bytes()).as_ref())
 }

@@ -59,7 +59,12 @@ pub(super) async fn retire_active(
     expires_at: Timestamp,
     except: &str,
 ) -> Result<u64, StoreError> {
-    query(RETIRE_ACTIVE).bind(now).bind(expires_at).bind(except).execute(on).await
+    query(RETIRE_ACTIVE)
+        .bind(now)
+        .bind(expires_at)
+        .bind(except)
+        .execute(on)
+        .await
 }
 
 const DROP_NEXT: &str = "DELETE FROM signing_keys WHERE state = 'next' AND kid <> $1";

@@ -38,7 +38,11 @@ impl AccessToken {
     /// # Errors
     /// `token_invalid` where the subject is no user of this house.
     pub fn user_id(&self) -> Result<UserId, Error> {
-        self.claims().sub.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| invalid("its subject is no user"))
+        self.claims()
+            .sub
+            .as_deref()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| invalid("its subject is no user"))
     }
 
     /// The session it belongs to.
@@ -46,7 +50,11 @@ impl AccessToken {
     /// # Errors
     /// `token_invalid` where it names none.
     pub fn session_id(&self) -> Result<SessionId, Error> {
-        self.claims().sid.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| invalid("it belongs to no session"))
+        self.claims()
+            .sid
+            .as_deref()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| invalid("it belongs to no session"))
     }
 
     /// Refuses a token without this scope.
@@ -57,7 +65,11 @@ impl AccessToken {
         if self.claims().has_scope(scope) {
             return Ok(());
         }
-        Err(Error::new(Code::InsufficientScope, format!("the token lacks the scope {scope}")).needs_scope(scope.to_owned()))
+        Err(Error::new(
+            Code::InsufficientScope,
+            format!("the token lacks the scope {scope}"),
+        )
+        .needs_scope(scope.to_owned()))
     }
 }
 
@@ -129,30 +141,47 @@ impl Tokenhouse {
     /// `token_invalid`, `token_expired`, `token_revoked`.
     pub fn verify(&self, token: &str) -> Result<AccessToken, Error> {
         let now = u64::try_from(self.0.clock.now().as_second()).unwrap_or(0);
-        self.0.verifier.verify_at(token, now).map(AccessToken).map_err(|rejection| match rejection {
-            Rejection::Expired => Error::new(Code::TokenExpired, "the access token has expired"),
-            Rejection::Revoked => Error::new(Code::TokenRevoked, "the session of this access token is over"),
-            other => invalid(&other.to_string()),
-        })
+        self.0
+            .verifier
+            .verify_at(token, now)
+            .map(AccessToken)
+            .map_err(|rejection| match rejection {
+                Rejection::Expired => Error::new(Code::TokenExpired, "the access token has expired"),
+                Rejection::Revoked => {
+                    Error::new(Code::TokenRevoked, "the session of this access token is over")
+                }
+                other => invalid(&other.to_string()),
+            })
     }
 
     async fn current_user(&self, token: AccessToken) -> Result<CurrentUser, Error> {
-        let user = self.user(token.user_id()?).await?.ok_or_else(|| invalid("its user is gone"))?;
+        let user = self
+            .user(token.user_id()?)
+            .await?
+            .ok_or_else(|| invalid("its user is gone"))?;
         if !user.is_active {
-            return Err(Error::new(Code::TokenRevoked, "the account of this access token is disabled"));
+            return Err(Error::new(
+                Code::TokenRevoked,
+                "the account of this access token is disabled",
+            ));
         }
         Ok(CurrentUser { user, token })
     }
 }
 
 fn invalid(why: &str) -> Error {
-    Error::new(Code::TokenInvalid, format!("the access token is not valid: {why}"))
+    Error::new(
+        Code::TokenInvalid,
+        format!("the access token is not valid: {why}"),
+    )
 }
 
 /// The token in the one `Authorization: Bearer` header (RFC 6750 §2.1), the only place it is taken from.
 fn bearer(parts: &Parts) -> Result<Option<&str>, Error> {
     let mut values = parts.headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(invalid("there is more than one Authorization header"));
     }
@@ -164,7 +193,10 @@ fn bearer(parts: &Parts) -> Result<Option<&str>, Error> {
 }
 
 fn missing() -> Error {
-    Error::new(Code::TokenMissing, "send the access token as `Authorization: Bearer …`")
+    Error::new(
+        Code::TokenMissing,
+        "send the access token as `Authorization: Bearer …`",
+    )
 }
 
 impl<S> FromRequestParts<S> for AccessToken
@@ -187,7 +219,9 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
-        bearer(parts)?.map(|token| Tokenhouse::from_ref(state).verify(token)).transpose()
+        bearer(parts)?
+            .map(|token| Tokenhouse::from_ref(state).verify(token))
+            .transpose()
     }
 }
 
@@ -216,6 +250,8 @@ where
         if bearer(parts)?.is_none() {
             return Ok(Self(None));
         }
-        CurrentUser::from_request_parts(parts, state).await.map(|user| Self(Some(user)))
+        CurrentUser::from_request_parts(parts, state)
+            .await
+            .map(|user| Self(Some(user)))
     }
 }

@@ -129,8 +129,11 @@ pub(crate) async fn end_all(
     now: Timestamp,
 ) -> Result<Vec<SessionId>, Error> {
     let except = except.unwrap_or(SessionId(uuid::Uuid::nil()));
-    let ended: Vec<_> =
-        sql::end_all(tx, user, except, now).await?.into_iter().map(|(id,)| SessionId(id)).collect();
+    let ended: Vec<_> = sql::end_all(tx, user, except, now)
+        .await?
+        .into_iter()
+        .map(|(id,)| SessionId(id))
+        .collect();
     for id in &ended {
         sql::revoke(tx, *id, now, house.forget_at(now)).await?;
     }
@@ -163,7 +166,10 @@ impl Tokenhouse {
             }
             Rotation::Expired => {
                 self.0.metrics.refreshes.refused.inc();
-                return Err(Error::new(Code::RefreshExpired, "the session has expired; log in again"));
+                return Err(Error::new(
+                    Code::RefreshExpired,
+                    "the session has expired; log in again",
+                ));
             }
             Rotation::Unknown => {
                 self.0.metrics.refreshes.refused.inc();
@@ -171,17 +177,29 @@ impl Tokenhouse {
             }
         };
         // Disabling or deleting a user ends the sessions too, so this only closes the gap between the two statements.
-        let user = self.user(session.user_id).await?.filter(|user| user.is_active).ok_or_else(unknown)?;
+        let user = self
+            .user(session.user_id)
+            .await?
+            .filter(|user| user.is_active)
+            .ok_or_else(unknown)?;
         let tokens = self.mint(&user, &session, now)?;
         Ok((user, tokens))
     }
 
     async fn rotate(&self, token: &Secret, origin: &Origin, now: Timestamp) -> Result<Rotation, Error> {
-        let Some(presented) = self.0.refresh_tokens.read(token.expose()) else { return Ok(Rotation::Unknown) };
+        let Some(presented) = self.0.refresh_tokens.read(token.expose()) else {
+            return Ok(Rotation::Unknown);
+        };
         let idle_since = self.idle_since(now);
         let mut single = self.0.store.single();
-        if let Some(session) =
-            sql::rotate(&mut single, presented.session, presented.generation, idle_since, now).await?
+        if let Some(session) = sql::rotate(
+            &mut single,
+            presented.session,
+            presented.generation,
+            idle_since,
+            now,
+        )
+        .await?
         {
             return Ok(Rotation::Fresh(session));
         }
@@ -211,7 +229,9 @@ impl Tokenhouse {
         let mut tx = self.0.store.write().await?;
         let ended = end(&mut tx, self, session.id, session.user_id, now).await?;
         if ended.is_some() {
-            let event = Event::new("session.refresh_reused", now).of_user(session.user_id).in_session(session.id);
+            let event = Event::new("session.refresh_reused", now)
+                .of_user(session.user_id)
+                .in_session(session.id);
             event::write(&mut tx, &self.0.entropy, event.from_origin(origin)).await?;
         }
         tx.commit().await?;
@@ -228,7 +248,10 @@ impl Tokenhouse {
         let mut tx = self.0.store.write().await?;
         let ended = end(&mut tx, self, id, user, now).await?;
         if ended.is_some() {
-            let event = Event::new("session.ended", now).of_user(user).in_session(id).from_origin(origin);
+            let event = Event::new("session.ended", now)
+                .of_user(user)
+                .in_session(id)
+                .from_origin(origin);
             event::write(&mut tx, &self.0.entropy, event).await?;
         }
         tx.commit().await?;
@@ -253,11 +276,18 @@ impl Tokenhouse {
     ///
     /// # Errors
     /// As [`end_session`](Self::end_session).
-    pub async fn end_all_sessions(&self, user: UserId, except: Option<SessionId>, origin: &Origin) -> Result<usize, Error> {
+    pub async fn end_all_sessions(
+        &self,
+        user: UserId,
+        except: Option<SessionId>,
+        origin: &Origin,
+    ) -> Result<usize, Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
         let ended = end_all(&mut tx, self, user, except, now).await?;
-        let event = Event::new("session.all_ended", now).of_user(user).from_origin(origin);
+        let event = Event::new("session.all_ended", now)
+            .of_user(user)
+            .from_origin(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         self.remember_revoked(&ended, now);
@@ -289,7 +319,11 @@ impl Tokenhouse {
         let revoked = sql::revoked_since(&mut self.0.store.read().await?, since, now).await?;
         let seconds = |at: Timestamp| u64::try_from(at.as_second()).unwrap_or(u64::MAX);
         let set = self.0.verifier.revocations();
-        set.extend(revoked.into_iter().map(|(id, forget_at)| (id.into_bytes().into(), seconds(forget_at))));
+        set.extend(
+            revoked
+                .into_iter()
+                .map(|(id, forget_at)| (id.into_bytes().into(), seconds(forget_at))),
+        );
         set.forget_before(seconds(now));
         Ok(())
     }
@@ -319,7 +353,10 @@ impl Tokenhouse {
     /// When the last access token that lives now will have expired everywhere.
     fn forget_at(&self, now: Timestamp) -> Timestamp {
         let tokens = &self.0.settings.tokens;
-        after(now, *tokens.access_lifetime + *tokens.leeway + Duration::from_secs(60))
+        after(
+            now,
+            *tokens.access_lifetime + *tokens.leeway + Duration::from_secs(60),
+        )
     }
 
     fn idle_since(&self, now: Timestamp) -> Timestamp {
@@ -328,5 +365,8 @@ impl Tokenhouse {
 }
 
 fn unknown() -> Error {
-    Error::new(Code::RefreshInvalid, "the refresh token is not valid, or its session is over; log in again")
+    Error::new(
+        Code::RefreshInvalid,
+        "the refresh token is not valid, or its session is over; log in again",
+    )
 }

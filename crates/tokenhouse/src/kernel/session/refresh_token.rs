@@ -35,7 +35,10 @@ pub struct RefreshTokens(hmac::Key);
 
 impl RefreshTokens {
     pub(crate) fn new(master: &MasterKey) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &*master.derive("refresh tokens")))
+        Self(hmac::Key::new(
+            hmac::HMAC_SHA256,
+            &*master.derive("refresh tokens"),
+        ))
     }
 
     /// For fuzzing and tests of the format: a maker under a key of one's own.
@@ -47,7 +50,10 @@ impl RefreshTokens {
 
     /// The token that `session` may present next.
     pub(crate) fn derive(&self, session: &Session) -> Secret {
-        self.make(Presented { session: session.id, generation: session.generation })
+        self.make(Presented {
+            session: session.id,
+            generation: session.generation,
+        })
     }
 
     /// The token that says this.
@@ -67,7 +73,9 @@ impl RefreshTokens {
         if token.len() != TEXT {
             return None;
         }
-        let body = BASE64URL_NOPAD.decode(token.strip_prefix(PREFIX)?.as_bytes()).ok()?;
+        let body = BASE64URL_NOPAD
+            .decode(token.strip_prefix(PREFIX)?.as_bytes())
+            .ok()?;
         let (said, mac) = body.split_at_checked(ID + GENERATION)?;
         hmac::verify(&self.0, said, mac).ok()?;
         let (id, generation) = said.split_at_checked(ID)?;
@@ -90,7 +98,10 @@ mod tests {
 
     #[test]
     fn another_house_does_not_read_them() {
-        let token = tokens().make(Presented { session: SessionId(Uuid::from_u128(1)), generation: 0 });
+        let token = tokens().make(Presented {
+            session: SessionId(Uuid::from_u128(1)),
+            generation: 0,
+        });
         assert_eq!(RefreshTokens::under(&[8; 32]).read(token.expose()), None);
     }
 

@@ -19,7 +19,10 @@ use crate::kernel::house::Tokenhouse;
 
 /// Behind the address limit.
 pub(crate) fn limited_routes() -> OpenApiRouter<Tokenhouse> {
-    OpenApiRouter::new().routes(routes!(refresh)).routes(routes!(logout)).routes(routes!(logout_all))
+    OpenApiRouter::new()
+        .routes(routes!(refresh))
+        .routes(routes!(logout))
+        .routes(routes!(logout_all))
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
@@ -51,7 +54,11 @@ struct RefreshBody {
         (status = 429, description = "`rate_limited`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn refresh(State(house): State<Tokenhouse>, origin: Origin, Body(mut body): Body) -> Result<Response, Error> {
+async fn refresh(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    Body(mut body): Body,
+) -> Result<Response, Error> {
     let token = body.take_secret("refresh_token");
     // OAuth clients send it (RFC 6749 §6).
     let _ = body.take_optional("grant_type");
@@ -80,22 +87,31 @@ async fn logout(
     bearer: Result<Option<AccessToken>, Error>,
     Body(mut body): Body,
 ) -> Result<StatusCode, Error> {
-    let refresh_token = body.take_optional("refresh_token").map(crate::base::secret::Secret::from);
+    let refresh_token = body
+        .take_optional("refresh_token")
+        .map(crate::base::secret::Secret::from);
     body.finish()?;
     match (refresh_token, bearer) {
         (Some(token), bearer) => {
             house.end_session_of(&token, &origin).await?;
             if let Ok(Some(token)) = bearer {
-                house.end_session(token.user_id()?, token.session_id()?, &origin).await?;
+                house
+                    .end_session(token.user_id()?, token.session_id()?, &origin)
+                    .await?;
             }
         }
         (None, Ok(Some(token))) => {
-            house.end_session(token.user_id()?, token.session_id()?, &origin).await?;
+            house
+                .end_session(token.user_id()?, token.session_id()?, &origin)
+                .await?;
         }
         (None, Err(error)) => return Err(error),
         (None, Ok(None)) => {
             debug_assert!(!headers.contains_key(http::header::AUTHORIZATION));
-            return Err(Error::new(Code::TokenMissing, "send the access token as a bearer, or the refresh token in the body"));
+            return Err(Error::new(
+                Code::TokenMissing,
+                "send the access token as a bearer, or the refresh token in the body",
+            ));
         }
     }
     Ok(StatusCode::NO_CONTENT)
@@ -111,7 +127,11 @@ async fn logout(
         (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn logout_all(State(house): State<Tokenhouse>, origin: Origin, token: AccessToken) -> Result<StatusCode, Error> {
+async fn logout_all(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    token: AccessToken,
+) -> Result<StatusCode, Error> {
     house.end_all_sessions(token.user_id()?, None, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -169,8 +189,12 @@ impl Device {
 )]
 async fn list(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Response, Error> {
     let current = user.token().session_id()?;
-    let devices: Vec<_> =
-        house.sessions(user.id).await?.into_iter().map(|session| Device::of(session, current)).collect();
+    let devices: Vec<_> = house
+        .sessions(user.id)
+        .await?
+        .into_iter()
+        .map(|session| Device::of(session, current))
+        .collect();
     Ok(([(CACHE_CONTROL, "no-store")], Json(devices)).into_response())
 }
 
@@ -192,5 +216,9 @@ async fn end(
 ) -> Result<StatusCode, Error> {
     let nothing = || Error::new(Code::NotFound, "you have no such session");
     let id: SessionId = id.parse().map_err(|_| nothing())?;
-    if house.end_session(token.user_id()?, id, &origin).await? { Ok(StatusCode::NO_CONTENT) } else { Err(nothing()) }
+    if house.end_session(token.user_id()?, id, &origin).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(nothing())
+    }
 }

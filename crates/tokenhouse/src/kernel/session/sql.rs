@@ -37,7 +37,11 @@ const INSERT: &str = "
                           address, network, user_agent)
     VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11)";
 
-pub(super) async fn insert(on: &mut impl Executor, session: &Session, network: Option<String>) -> Result<u64, StoreError> {
+pub(super) async fn insert(
+    on: &mut impl Executor,
+    session: &Session,
+    network: Option<String>,
+) -> Result<u64, StoreError> {
     query(INSERT)
         .bind(session.id)
         .bind(session.user_id)
@@ -75,7 +79,13 @@ pub(super) async fn rotate(
     idle_since: Timestamp,
     now: Timestamp,
 ) -> Result<Option<Session>, StoreError> {
-    query(ROTATE).bind(now).bind(id).bind(generation).bind(idle_since).optional(on).await
+    query(ROTATE)
+        .bind(now)
+        .bind(id)
+        .bind(generation)
+        .bind(idle_since)
+        .optional(on)
+        .await
 }
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1");
@@ -118,7 +128,13 @@ pub(super) async fn beyond(
     idle_since: Timestamp,
     now: Timestamp,
 ) -> Result<Vec<(uuid::Uuid,)>, StoreError> {
-    query(BEYOND).bind(user).bind(now).bind(idle_since).bind(i64::from(most)).all(on).await
+    query(BEYOND)
+        .bind(user)
+        .bind(now)
+        .bind(idle_since)
+        .bind(i64::from(most))
+        .all(on)
+        .await
 }
 
 const KNOWN_NETWORK: &str = "
@@ -127,7 +143,11 @@ const KNOWN_NETWORK: &str = "
     WHERE user_id = $1 AND network = $2";
 
 /// Whether the user has logged in from there before, as far as sessions are remembered.
-pub(super) async fn known_network(on: &mut impl Executor, user: UserId, network: &str) -> Result<bool, StoreError> {
+pub(super) async fn known_network(
+    on: &mut impl Executor,
+    user: UserId,
+    network: &str,
+) -> Result<bool, StoreError> {
     let (count,): (i64,) = query(KNOWN_NETWORK).bind(user).bind(network).one(on).await?;
     Ok(count > 0)
 }
@@ -137,7 +157,12 @@ const END: &str = "
     SET revoked_at = $1
     WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL";
 
-pub(super) async fn end(on: &mut impl Executor, id: SessionId, user: UserId, now: Timestamp) -> Result<u64, StoreError> {
+pub(super) async fn end(
+    on: &mut impl Executor,
+    id: SessionId,
+    user: UserId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     query(END).bind(now).bind(id).bind(user).execute(on).await
 }
 
@@ -212,6 +237,12 @@ pub(super) async fn sweep_page(
 ) -> Result<(u64, Option<SessionId>), StoreError> {
     let end: Option<(uuid::Uuid,)> = query(PAGE_END).bind(after).optional(on).await?;
     let last = end.map_or(uuid::Uuid::max(), |(id,)| id);
-    let gone = query(SWEEP_PAGE).bind(after).bind(last).bind(now).bind(idle_since).execute(on).await?;
+    let gone = query(SWEEP_PAGE)
+        .bind(after)
+        .bind(last)
+        .bind(now)
+        .bind(idle_since)
+        .execute(on)
+        .await?;
     Ok((gone, end.map(|(id,)| SessionId(id))))
 }

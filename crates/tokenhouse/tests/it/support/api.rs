@@ -33,17 +33,25 @@ impl Answer {
         if self.body.is_empty() {
             return Value::Null;
         }
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// Asserts a problem document of this status and code, and gives it.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         let problem = self.json();
-        assert_eq!((self.status.as_u16(), problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(
+            (self.status.as_u16(), problem["code"].as_str()),
+            (status, Some(code)),
+            "{problem}"
+        );
         assert_eq!(self.headers[CONTENT_TYPE], "application/problem+json");
         assert_eq!(problem["status"], status);
-        assert_eq!(problem["request_id"].as_str().unwrap(), self.headers["x-request-id"]);
+        assert_eq!(
+            problem["request_id"].as_str().unwrap(),
+            self.headers["x-request-id"]
+        );
         assert!(problem["detail"].is_string() && problem["title"].is_string() && problem["type"].is_string());
         problem
     }
@@ -51,13 +59,22 @@ impl Answer {
     /// Asserts this status.
     #[track_caller]
     pub fn is(self, status: u16) -> Self {
-        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(
+            self.status.as_u16(),
+            status,
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
         self
     }
 
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap()
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no header {name}"))
+            .to_str()
+            .unwrap()
     }
 }
 
@@ -72,8 +89,16 @@ impl Tokens {
     #[track_caller]
     pub fn of(answer: &Answer) -> Self {
         let body = answer.json();
-        let text = |name: &str| body[name].as_str().unwrap_or_else(|| panic!("no {name} in {body}")).to_owned();
-        Self { access: text("access_token"), refresh: text("refresh_token") }
+        let text = |name: &str| {
+            body[name]
+                .as_str()
+                .unwrap_or_else(|| panic!("no {name} in {body}"))
+                .to_owned()
+        };
+        Self {
+            access: text("access_token"),
+            refresh: text("refresh_token"),
+        }
     }
 }
 
@@ -92,7 +117,11 @@ impl Api {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
@@ -130,7 +159,8 @@ impl Api {
 
     pub async fn form(&self, path: &str, fields: &str) -> Answer {
         let request = Request::post(path).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        self.send(request.body(Body::from(fields.to_owned())).unwrap()).await
+        self.send(request.body(Body::from(fields.to_owned())).unwrap())
+            .await
     }
 
     /// Signs somebody up, with the password that all have.
@@ -145,7 +175,8 @@ impl Api {
     }
 
     pub async fn refresh(&self, token: &str) -> Answer {
-        self.post("/auth/refresh", None, json!({ "refresh_token": token })).await
+        self.post("/auth/refresh", None, json!({ "refresh_token": token }))
+            .await
     }
 
     pub async fn me(&self, token: &str) -> Answer {

@@ -5,8 +5,8 @@ use crate::base::secret::Secret;
 
 use super::super::costs::{Argon2Costs, HashingOptions, ImportLimits};
 use super::super::foreign::salted_bcrypt;
-use super::super::spelling::LONGEST_IN_BYTES;
 use super::super::pool::{HashingError, HashingPool, Verdict};
+use super::super::spelling::LONGEST_IN_BYTES;
 use super::pool::pool;
 
 #[tokio::test]

@@ -74,7 +74,10 @@ impl ToSql for Value {
 fn during(query: &Query, error: &rusqlite::Error) -> StoreError {
     use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
     let code = error.sqlite_error().map(|failure| failure.extended_code);
-    if matches!(code, Some(SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY)) {
+    if matches!(
+        code,
+        Some(SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY)
+    ) {
         return StoreError::Taken { statement: query.sql };
     }
     match outside(error) {
