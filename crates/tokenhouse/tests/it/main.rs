@@ -7,6 +7,8 @@
     reason = "that is how a test fails, in its helpers too"
 )]
 
+mod architecture;
+mod contract;
 mod session;
 mod signup;
 mod store;
