@@ -353,10 +353,12 @@ fn check(settings: &Settings) -> Result<(), BuildError> {
 
 async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
     let database = &settings.database;
-    let mut options = StoreOptions::default();
-    options.max_connections = database.max_connections;
-    options.acquire_timeout = *database.acquire_timeout;
-    options.statement_timeout = *database.statement_timeout;
+    let options = StoreOptions {
+        max_connections: database.max_connections,
+        acquire_timeout: *database.acquire_timeout,
+        statement_timeout: *database.statement_timeout,
+        ..StoreOptions::default()
+    };
     Ok(Store::open(settings.database_url.expose(), options).await?)
 }
 

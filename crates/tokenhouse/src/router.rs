@@ -80,7 +80,6 @@ impl Tokenhouse {
 
     /// The routes as a whole service: unknown paths are answered too, and browsers of the allowed origins may
     /// call it.
-    #[must_use]
     pub fn service(&self) -> Router {
         let routes = self.router::<()>().fallback(not_found);
         // Layered again for the fallback alone: the routes have it already.

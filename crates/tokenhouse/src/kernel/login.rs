@@ -77,7 +77,7 @@ impl Tokenhouse {
             ..Event::new("login.succeeded", login.at)
                 .of_user(login.user.id)
                 .in_session(session.id)
-                .from_origin(origin)
+                .seen_from(origin)
         };
         event::write(&mut tx, &self.0.entropy, event).await?;
         // Before the commit: whatever fails here leaves no session behind that nobody holds a token of.

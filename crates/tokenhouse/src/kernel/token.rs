@@ -51,12 +51,6 @@ pub struct TokenSet {
     pub scope: String,
 }
 
-/// The first segment of every token that `key` signs.
-pub(crate) fn header(key: &SigningKey) -> String {
-    let header = serde_json::json!({ "alg": key.algorithm().to_string(), "kid": key.kid(), "typ": "at+jwt" });
-    BASE64URL_NOPAD.encode(header.to_string().as_bytes())
-}
-
 impl Tokenhouse {
     /// The tokens of `session` as it stands.
     pub(crate) fn mint(&self, user: &User, session: &Session, now: Timestamp) -> Result<TokenSet, Error> {

@@ -52,9 +52,9 @@ settings! {
         /// Connections to PostgreSQL at most (SQLite has one writer and as many readers as cores).
         value max_connections: usize = 16,
         /// How long a request may wait for a connection or for its turn to write.
-        value acquire_timeout: Period = Period::seconds(5),
+        value acquire_timeout: Period = Period::seconds(2),
         /// How long one statement may run on PostgreSQL.
-        value statement_timeout: Period = Period::seconds(5),
+        value statement_timeout: Period = Period::millis(2500),
     }
 
     /// Access tokens (RFC 9068) and the keys that sign them.

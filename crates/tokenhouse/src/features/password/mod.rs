@@ -79,9 +79,9 @@ impl Tokenhouse {
         let hash = self.hash(password).await?;
         let scope = self.grant_scope(None)?;
         let now = self.0.clock.now();
-        let mut tx = self.0.store.write().await?;
-        let user = match account::open(&mut tx, self, &new, now).await? {
-            Opened::New(user) => user,
+        let tx = self.0.store.write().await?;
+        let (mut tx, user) = match account::open(tx, self, &new, now).await? {
+            Opened::New(tx, user) => (tx, user),
             _ if !self.0.settings.signup.reveal_taken => return Ok(SignedUp::Untold),
             Opened::EmailTaken => return Err(account::email_taken()),
             Opened::UsernameTaken => return Err(account::username_taken()),
@@ -92,7 +92,7 @@ impl Tokenhouse {
             &self.0.entropy,
             Event::new("user.signed_up", now)
                 .of_user(user.id)
-                .from_origin(origin),
+                .seen_from(origin),
         )
         .await?;
         self.0.metrics.signups.inc();
@@ -125,9 +125,9 @@ impl Tokenhouse {
             )]));
         }
         let now = self.0.clock.now();
-        let mut tx = self.0.store.write().await?;
-        let user = match account::open(&mut tx, self, new, now).await? {
-            Opened::New(user) => user,
+        let tx = self.0.store.write().await?;
+        let (mut tx, user) = match account::open(tx, self, new, now).await? {
+            Opened::New(tx, user) => (tx, user),
             Opened::EmailTaken => return Err(account::email_taken()),
             Opened::UsernameTaken => return Err(account::username_taken()),
         };
@@ -293,7 +293,7 @@ impl Tokenhouse {
         let ended = session::end_all(&mut tx, self, user.id, keep, now).await?;
         let event = Event::new("password.changed", now)
             .of_user(user.id)
-            .from_origin(origin);
+            .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         self.remember_revoked(&ended, now);

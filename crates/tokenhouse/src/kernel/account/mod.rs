@@ -81,26 +81,29 @@ pub struct NewUser {
 
 /// What became of an account that was to be opened.
 pub(crate) enum Opened {
-    New(User),
+    /// It is there, in a transaction that waits for what it is logged in with.
+    New(Tx, User),
     EmailTaken,
     UsernameTaken,
 }
 
-/// A step: opens an account. What it is logged in with is added in the same transaction.
+/// A step: opens an account, or ends the transaction where a name is taken.
 pub(crate) async fn open(
-    tx: &mut Tx,
+    mut tx: Tx,
     house: &Tokenhouse,
     new: &NewUser,
     now: Timestamp,
 ) -> Result<Opened, Error> {
     let id = UserId(house.0.entropy.uuid_v7(now)?);
-    if let Some(user) = sql::insert(tx, id, new, now).await? {
-        return Ok(Opened::New(user));
+    if let Some(user) = sql::insert(&mut tx, id, new, now).await? {
+        return Ok(Opened::New(tx, user));
     }
     let email_taken = match &new.email {
-        Some(email) => sql::by_email(tx, email.key()).await?.is_some(),
+        Some(email) => sql::by_email(&mut tx, email.key()).await?.is_some(),
         None => false,
     };
+    // Whoever has the name may be waiting for the same flush; only after it is it true that they have it.
+    tx.commit().await?;
     Ok(if email_taken {
         Opened::EmailTaken
     } else {
@@ -180,6 +183,7 @@ impl Tokenhouse {
         };
         let Some(user) = changed else {
             let exists = sql::by_id(&mut tx, id).await?.is_some();
+            tx.commit().await?;
             return Err(if exists { username_taken() } else { no_such_user() });
         };
         event::write(
@@ -253,7 +257,7 @@ impl Tokenhouse {
         event::write(
             &mut tx,
             &self.0.entropy,
-            Event::new("user.deleted", now).of_user(id).from_origin(origin),
+            Event::new("user.deleted", now).of_user(id).seen_from(origin),
         )
         .await?;
         tx.commit().await?;

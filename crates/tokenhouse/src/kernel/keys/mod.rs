@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokenhouse_verify::{Algorithm, Jwks, KeySet};
+use tokenhouse_verify::{Algorithm, Jwks, KeySet, header_segment};
 use zeroize::Zeroizing;
 
 pub use self::master::{MasterKey, MasterKeyError};
@@ -210,7 +210,8 @@ fn read_ring(master: &MasterKey, rows: Vec<sql::KeyRow>) -> Result<Option<(Ring,
         .map_err(|error| KeyringError::Unreadable(active.kid().to_owned(), error.to_string()))?;
     let jwks = serde_json::to_string(&Jwks { keys: jwks })
         .map_err(|error| KeyringError::Unreadable(active.kid().to_owned(), error.to_string()))?;
-    let header = super::token::header(&active);
+    // The spelling that the verifier knows without parsing.
+    let header = header_segment(active.algorithm(), active.kid(), Some("at+jwt"));
     Ok(Some((
         Ring {
             active: Arc::new(active),

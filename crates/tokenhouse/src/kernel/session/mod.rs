@@ -232,7 +232,7 @@ impl Tokenhouse {
             let event = Event::new("session.refresh_reused", now)
                 .of_user(session.user_id)
                 .in_session(session.id);
-            event::write(&mut tx, &self.0.entropy, event.from_origin(origin)).await?;
+            event::write(&mut tx, &self.0.entropy, event.seen_from(origin)).await?;
         }
         tx.commit().await?;
         self.remember_revoked(ended.as_slice(), now);
@@ -251,7 +251,7 @@ impl Tokenhouse {
             let event = Event::new("session.ended", now)
                 .of_user(user)
                 .in_session(id)
-                .from_origin(origin);
+                .seen_from(origin);
             event::write(&mut tx, &self.0.entropy, event).await?;
         }
         tx.commit().await?;
@@ -287,7 +287,7 @@ impl Tokenhouse {
         let ended = end_all(&mut tx, self, user, except, now).await?;
         let event = Event::new("session.all_ended", now)
             .of_user(user)
-            .from_origin(origin);
+            .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         self.remember_revoked(&ended, now);
