@@ -7,7 +7,6 @@ use tokenhouse_verify::{Audience, Claims};
 
 use super::account::User;
 use super::house::Tokenhouse;
-use super::keys::SigningKey;
 use super::session::Session;
 use crate::base::error::Error;
 use crate::base::secret::Secret;
