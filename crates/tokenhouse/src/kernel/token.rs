@@ -1,9 +1,11 @@
 //! Minting access tokens (RFC 9068), and the answer that carries them (RFC 6749 §5.1).
 
+use std::borrow::Cow;
+
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokenhouse_verify::{Audience, Claims};
+use tokenhouse_verify::{Audience, Claims, header_segment_with_session};
 
 use super::account::User;
 use super::house::Tokenhouse;
@@ -61,7 +63,14 @@ impl Tokenhouse {
             extra.insert("roles".to_owned(), user.roles.clone().into());
         }
         let claims = Claims {
-            iss: Some(settings.public_url.clone()),
+            iss: Some(
+                settings
+                    .tokens
+                    .issuer
+                    .as_deref()
+                    .unwrap_or(&settings.public_url)
+                    .to_owned(),
+            ),
             sub: Some(user.id.to_string()),
             aud: Audience::from(
                 settings
@@ -81,10 +90,28 @@ impl Tokenhouse {
             extra,
         };
         let expires_in = claims.exp.saturating_sub(issued);
+        let latest = claims.exp;
+        let claims = match &self.0.hooks.payload {
+            Some(payload) => Claims {
+                exp: latest,
+                ..payload(user, claims)
+            },
+            None => claims,
+        };
         let ring = self.0.keys.ring();
+        let header = match &claims.sid {
+            Some(_) => Cow::Borrowed(&ring.header),
+            // The application's payload has no room for the session; the header has, and is signed too.
+            None => Cow::Owned(header_segment_with_session(
+                ring.active.algorithm(),
+                ring.active.kid(),
+                "at+jwt",
+                &session.id.to_string(),
+            )),
+        };
         let payload = serde_json::to_vec(&claims).map_err(Error::internal)?;
-        let mut token = String::with_capacity(ring.header.len() + payload.len() * 4 / 3 + 360);
-        token.push_str(&ring.header);
+        let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 360);
+        token.push_str(&header);
         token.push('.');
         BASE64URL_NOPAD.encode_append(&payload, &mut token);
         let signature = ring.active.sign(token.as_bytes()).map_err(Error::internal)?;

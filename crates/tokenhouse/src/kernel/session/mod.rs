@@ -259,14 +259,32 @@ impl Tokenhouse {
         Ok(ended.is_some())
     }
 
+    /// The session with this id, over or not.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session).
+    pub async fn session(&self, id: SessionId) -> Result<Option<Session>, Error> {
+        Ok(sql::by_id(&mut self.0.store.read().await?, id).await?)
+    }
+
+    /// Logs out: ends the session that an access token belongs to.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session).
+    pub async fn log_out(&self, token: &AccessToken, origin: &Origin) -> Result<(), Error> {
+        if let Some(session) = self.session(token.session_id()?).await? {
+            self.end_session(session.user_id, session.id, origin).await?;
+        }
+        Ok(())
+    }
+
     /// Ends the session that a refresh token belongs to, however old the token is.
     ///
     /// # Errors
     /// `refresh_invalid` when this house did not make it.
     pub async fn end_session_of(&self, token: &Secret, origin: &Origin) -> Result<(), Error> {
         let presented = self.0.refresh_tokens.read(token.expose()).ok_or_else(unknown)?;
-        let session = sql::by_id(&mut self.0.store.read().await?, presented.session).await?;
-        if let Some(session) = session {
+        if let Some(session) = self.session(presented.session).await? {
             self.end_session(session.user_id, session.id, origin).await?;
         }
         Ok(())

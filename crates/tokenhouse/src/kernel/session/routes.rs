@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -83,7 +83,6 @@ async fn refresh(
 async fn logout(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    headers: HeaderMap,
     bearer: Result<Option<AccessToken>, Error>,
     Body(mut body): Body,
 ) -> Result<StatusCode, Error> {
@@ -95,19 +94,14 @@ async fn logout(
         (Some(token), bearer) => {
             house.end_session_of(&token, &origin).await?;
             if let Ok(Some(token)) = bearer {
-                house
-                    .end_session(token.user_id()?, token.session_id()?, &origin)
-                    .await?;
+                house.log_out(&token, &origin).await?;
             }
         }
         (None, Ok(Some(token))) => {
-            house
-                .end_session(token.user_id()?, token.session_id()?, &origin)
-                .await?;
+            house.log_out(&token, &origin).await?;
         }
         (None, Err(error)) => return Err(error),
         (None, Ok(None)) => {
-            debug_assert!(!headers.contains_key(http::header::AUTHORIZATION));
             return Err(Error::new(
                 Code::TokenMissing,
                 "send the access token as a bearer, or the refresh token in the body",
@@ -130,9 +124,9 @@ async fn logout(
 async fn logout_all(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    token: AccessToken,
+    user: CurrentUser,
 ) -> Result<StatusCode, Error> {
-    house.end_all_sessions(token.user_id()?, None, &origin).await?;
+    house.end_all_sessions(user.id, None, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -211,12 +205,12 @@ async fn list(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Resp
 async fn end(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    token: AccessToken,
+    user: CurrentUser,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Error> {
     let nothing = || Error::new(Code::NotFound, "you have no such session");
     let id: SessionId = id.parse().map_err(|_| nothing())?;
-    if house.end_session(token.user_id()?, id, &origin).await? {
+    if house.end_session(user.id, id, &origin).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(nothing())
