@@ -7,6 +7,7 @@
     reason = "that is how a test fails, in its helpers too"
 )]
 
+mod documentation;
 mod payload;
 mod session;
 mod signup;
