@@ -299,6 +299,7 @@ impl Builder {
             hooks: self.hooks,
             metrics,
             observer: Arc::new(observer),
+            warned_of_unknown_addresses: std::sync::Once::new(),
             followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
             settings,
             store,

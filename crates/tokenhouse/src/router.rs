@@ -61,6 +61,9 @@ fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
 
 impl Tokenhouse {
     /// The routes, to be merged or nested into an application's own; unknown paths stay the application's.
+    ///
+    /// Serve the application with `into_make_service_with_connect_info::<SocketAddr>()`: without the address of
+    /// the client there is no limit per address, and users do not see where their devices logged in from.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let (routes, mut openapi) = documented(self).split_for_parts();
         describe(&mut openapi);
@@ -137,6 +140,9 @@ async fn limit_by_address(
     request: Request,
     next: Next,
 ) -> Response {
+    if house.0.address_limit.is_some() && origin.address.is_none() {
+        house.0.warn_of_unknown_addresses();
+    }
     if let (Some(limit), Some(address)) = (&house.0.address_limit, origin.network())
         && let Err(wait) = limit.admit(address, house.0.clock.now())
     {

@@ -74,7 +74,20 @@ pub(crate) struct House {
     pub(crate) address_limit: Option<AddressLimit>,
     pub(crate) proxies: TrustedProxies,
     pub(crate) cors: Option<tower_http::cors::CorsLayer>,
+    pub(crate) warned_of_unknown_addresses: std::sync::Once,
     pub(crate) followed_until: tokio::sync::Mutex<Timestamp>,
+}
+
+impl House {
+    /// Says once that the server does not tell addresses.
+    pub(crate) fn warn_of_unknown_addresses(&self) {
+        self.warned_of_unknown_addresses.call_once(|| {
+            tracing::warn!(
+                "requests come without an address, so there is no limit per address: serve the application with \
+                 into_make_service_with_connect_info::<SocketAddr>()"
+            );
+        });
+    }
 }
 
 impl Tokenhouse {

@@ -15,6 +15,12 @@ fn every_code_has_its_heading_and_status() {
 #[test]
 fn the_embedding_example_has_at_most_fifteen_lines() {
     let readme = include_str!("../../../../README.md");
-    let example = readme.split("```rust,no_run\n").nth(1).unwrap().split("```").next().unwrap();
+    let example = readme
+        .split("```rust,no_run\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     assert!(example.lines().filter(|line| !line.trim().is_empty()).count() <= 15);
 }

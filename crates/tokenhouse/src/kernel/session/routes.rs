@@ -14,6 +14,7 @@ use super::{AccessToken, CurrentUser, Session};
 use crate::base::error::{Code, Error};
 use crate::base::http::{Body, Origin, Problem};
 use crate::base::id::SessionId;
+use crate::base::secret::Secret;
 use crate::kernel::answer::TokenAnswer;
 use crate::kernel::house::Tokenhouse;
 
@@ -84,12 +85,9 @@ async fn logout(
     State(house): State<Tokenhouse>,
     origin: Origin,
     bearer: Result<Option<AccessToken>, Error>,
-    Body(mut body): Body,
+    body: Option<Body>,
 ) -> Result<StatusCode, Error> {
-    let refresh_token = body
-        .take_optional("refresh_token")
-        .map(crate::base::secret::Secret::from);
-    body.finish()?;
+    let refresh_token = body.map(read_refresh_token).transpose()?.flatten();
     match (refresh_token, bearer) {
         (Some(token), bearer) => {
             house.end_session_of(&token, &origin).await?;
@@ -109,6 +107,12 @@ async fn logout(
         }
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn read_refresh_token(Body(mut body): Body) -> Result<Option<Secret>, Error> {
+    let token = body.take_optional("refresh_token").map(Secret::from);
+    body.finish()?;
+    Ok(token)
 }
 
 /// Log out everywhere
