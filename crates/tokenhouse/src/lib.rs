@@ -85,6 +85,7 @@ mod docs;
 pub mod features;
 pub mod kernel;
 mod migrations;
+mod openapi;
 mod router;
 #[cfg(feature = "testing")]
 pub mod testing;

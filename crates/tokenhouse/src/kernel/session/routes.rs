@@ -45,7 +45,7 @@ struct RefreshBody {
 /// the same successor again for 30 seconds, since an answer may have been lost or two tabs may have raced;
 /// anything older ends the session, because somebody holds a copy.
 #[utoipa::path(
-    post, path = "/auth/refresh", tag = "Sessions",
+    post, path = "/auth/refresh", operation_id = "refresh", tag = "Sessions",
     request_body(content((RefreshBody = "application/json"), (RefreshBody = "application/x-www-form-urlencoded"))),
     responses(
         (status = 200, description = "New tokens", body = TokenAnswer),
@@ -73,7 +73,7 @@ async fn refresh(
 /// Ends the session of the access token, or of the refresh token in the body. Its access tokens are refused at
 /// once. Ending a session that is over already is no error.
 #[utoipa::path(
-    post, path = "/auth/logout", tag = "Sessions",
+    post, path = "/auth/logout", operation_id = "log_out", tag = "Sessions",
     request_body(content = Option<RefreshBody>, description = "Where no access token is sent"),
     security((), ("password" = [])),
     responses(
@@ -119,7 +119,7 @@ fn read_refresh_token(Body(mut body): Body) -> Result<Option<Secret>, Error> {
 ///
 /// Ends every session of the user, this one too.
 #[utoipa::path(
-    post, path = "/auth/logout/all", tag = "Sessions", security(("password" = [])),
+    post, path = "/auth/logout/all", operation_id = "log_out_everywhere", tag = "Sessions", security(("password" = [])),
     responses(
         (status = 204, description = "Every session is over"),
         (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
@@ -179,7 +179,7 @@ impl Device {
 ///
 /// The last used first.
 #[utoipa::path(
-    get, path = "/users/me/sessions", tag = "Sessions", security(("password" = [])),
+    get, path = "/users/me/sessions", operation_id = "list_sessions", tag = "Sessions", security(("password" = [])),
     responses(
         (status = 200, description = "The sessions that are not over", body = Vec<Device>),
         (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
@@ -198,7 +198,7 @@ async fn list(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Resp
 
 /// Log a device out
 #[utoipa::path(
-    delete, path = "/users/me/sessions/{id}", tag = "Sessions", security(("password" = [])),
+    delete, path = "/users/me/sessions/{id}", operation_id = "end_session", tag = "Sessions", security(("password" = [])),
     params(("id" = uuid::Uuid, Path, description = "The session's id")),
     responses(
         (status = 204, description = "The session is over"),
