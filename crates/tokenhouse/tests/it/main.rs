@@ -7,6 +7,10 @@
     reason = "that is how a test fails, in its helpers too"
 )]
 
+mod account_deletion;
+mod login;
+mod me;
+mod password_change;
 mod payload;
 mod session;
 mod signup;
