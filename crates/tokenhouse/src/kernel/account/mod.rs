@@ -250,10 +250,13 @@ impl Tokenhouse {
     pub async fn delete_user(&self, id: UserId, origin: &Origin) -> Result<(), Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
+        // The account first, as a login does: one that is under way is waited for, so that its session ends too,
+        // and no two transactions wait for each other.
+        sql::set_active(&mut tx, id, false, now)
+            .await?
+            .ok_or_else(no_such_user)?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        if sql::delete(&mut tx, id).await? == 0 {
-            return Err(no_such_user());
-        }
+        sql::delete(&mut tx, id).await?;
         event::write(
             &mut tx,
             &self.0.entropy,
