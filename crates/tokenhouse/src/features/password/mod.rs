@@ -303,7 +303,7 @@ impl Tokenhouse {
             .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(())
     }
 

@@ -214,7 +214,7 @@ impl Tokenhouse {
         let kind = if active { "user.enabled" } else { "user.disabled" };
         event::write(&mut tx, &self.0.entropy, Event::new(kind, now).of_user(id)).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(user)
     }
 
@@ -264,7 +264,7 @@ impl Tokenhouse {
         )
         .await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(())
     }
 
