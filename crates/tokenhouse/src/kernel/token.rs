@@ -10,6 +10,7 @@ use tokenhouse_verify::{Audience, Claims, header_segment_with_session};
 use super::account::User;
 use super::house::Tokenhouse;
 use super::session::Session;
+use crate::base::clock::after;
 use crate::base::error::Error;
 use crate::base::secret::Secret;
 
@@ -58,6 +59,8 @@ impl Tokenhouse {
         let settings = &self.0.settings;
         let lifetime = settings.tokens.access_lifetime.as_secs();
         let issued = u64::try_from(now.as_second()).unwrap_or(0);
+        let unused = after(session.rotated_at, *settings.sessions.idle_lifetime);
+        let session_end = session.expires_at.min(unused);
         let mut extra = self.custom_claims(user);
         if !user.roles.is_empty() {
             extra.insert("roles".to_owned(), user.roles.clone().into());
@@ -79,8 +82,8 @@ impl Tokenhouse {
                     .as_deref()
                     .unwrap_or(&settings.public_url),
             ),
-            // A token does not outlive its session.
-            exp: (issued + lifetime).min(u64::try_from(session.expires_at.as_second()).unwrap_or(0)),
+            // A token does not outlive its session, which ends early if it is not used.
+            exp: (issued + lifetime).min(u64::try_from(session_end.as_second()).unwrap_or(0)),
             iat: Some(issued),
             nbf: None,
             jti: Some(self.0.entropy.uuid_v7(now)?.to_string()),

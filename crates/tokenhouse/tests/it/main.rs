@@ -7,7 +7,11 @@
     reason = "that is how a test fails, in its helpers too"
 )]
 
+mod account_deletion;
 mod documentation;
+mod login;
+mod me;
+mod password_change;
 mod payload;
 mod session;
 mod signup;

@@ -214,7 +214,7 @@ impl Tokenhouse {
         let kind = if active { "user.enabled" } else { "user.disabled" };
         event::write(&mut tx, &self.0.entropy, Event::new(kind, now).of_user(id)).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(user)
     }
 
@@ -250,10 +250,13 @@ impl Tokenhouse {
     pub async fn delete_user(&self, id: UserId, origin: &Origin) -> Result<(), Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
+        // The account first, as a login does: one that is under way is waited for, so that its session ends too,
+        // and no two transactions wait for each other.
+        sql::set_active(&mut tx, id, false, now)
+            .await?
+            .ok_or_else(no_such_user)?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        if sql::delete(&mut tx, id).await? == 0 {
-            return Err(no_such_user());
-        }
+        sql::delete(&mut tx, id).await?;
         event::write(
             &mut tx,
             &self.0.entropy,
@@ -261,7 +264,7 @@ impl Tokenhouse {
         )
         .await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(())
     }
 

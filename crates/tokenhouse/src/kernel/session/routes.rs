@@ -1,6 +1,7 @@
 //! The door of sessions: refresh, log out, see and end the devices logged in.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -210,9 +211,10 @@ async fn end(
     State(house): State<Tokenhouse>,
     origin: Origin,
     user: CurrentUser,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
     let nothing = || Error::new(Code::NotFound, "you have no such session");
+    let Path(id) = id.map_err(|_| nothing())?;
     let id: SessionId = id.parse().map_err(|_| nothing())?;
     if house.end_session(user.id, id, &origin).await? {
         Ok(StatusCode::NO_CONTENT)
