@@ -75,6 +75,7 @@ pub struct Builder {
     migrate: Migrate,
     weak_hashing: bool,
     without_jobs: bool,
+    keep_keys: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -211,6 +212,14 @@ impl Builder {
         self
     }
 
+    /// Leave the key that signs as it is, also when the settings ask for another algorithm: for a command beside a
+    /// running house, whose own settings decide.
+    #[must_use]
+    pub fn keeping_keys(mut self) -> Self {
+        self.keep_keys = true;
+        self
+    }
+
     /// A clock for tests.
     #[cfg(feature = "testing")]
     #[must_use]
@@ -254,7 +263,7 @@ impl Builder {
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
         let refresh_tokens = RefreshTokens::new(&master);
-        let (keys, key_set) = Keyring::load(master, &store, &settings, clock.now()).await?;
+        let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
             .keys(key_set)

@@ -67,6 +67,8 @@ pub(crate) struct Places {
     pub(crate) file: Option<PathBuf>,
     /// Whether `PORT` means something.
     pub(crate) port: bool,
+    /// Whether the data of `tokenhouse dev` is meant where it is there and nothing else was decided.
+    pub(crate) developed: bool,
 }
 
 /// What is wrong with the configuration: a sentence each, with the place, the option and the remedy.

@@ -107,18 +107,20 @@ pub(crate) async fn find_master_key(
 }
 
 impl Keyring {
-    /// Loads the keys; makes or activates one where the settings ask for another than what signs now.
+    /// Loads the keys; makes or activates one where the settings ask for another than what signs now, unless that is
+    /// to be kept.
     pub(crate) async fn load(
         master: MasterKey,
         store: &Store,
         settings: &Settings,
+        keep: bool,
         now: Timestamp,
     ) -> Result<(Self, KeySet), KeyringError> {
         let wanted = wanted_secret(settings)?;
         for _ in 0..5 {
             let rows = sql::all(&mut store.read().await?).await?;
             let (ring, keys) = match read_ring(&master, rows)? {
-                Some((ring, keys)) if fits(&ring.active, settings, wanted.as_ref()) => (ring, keys),
+                Some((ring, keys)) if keep || fits(&ring.active, settings, wanted.as_ref()) => (ring, keys),
                 _ => {
                     let key = match &wanted {
                         Some(secret) => SigningKey::from_private(Algorithm::Hs256, secret.clone())?,
