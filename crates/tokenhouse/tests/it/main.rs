@@ -8,6 +8,8 @@
 )]
 
 mod account_deletion;
+mod architecture;
+mod contract;
 mod documentation;
 mod login;
 mod me;
