@@ -8,6 +8,9 @@
 )]
 
 mod account_deletion;
+mod brake;
+mod hashing;
+mod hostile;
 mod login;
 mod me;
 mod password_change;
