@@ -9,8 +9,11 @@
 
 mod account_deletion;
 mod architecture;
+mod brake;
 mod contract;
 mod documentation;
+mod hashing;
+mod hostile;
 mod login;
 mod me;
 mod password_change;

@@ -206,6 +206,11 @@ impl Tokenhouse {
     /// Shows that somebody knows the password of an account. Counts the try first, checks then, and does the
     /// same work for an account that does not exist.
     async fn prove(&self, identifier: &str, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+        // First, so that a password nobody will look at is not counted as a try.
+        self.0
+            .hashing
+            .has_room()
+            .map_err(|error| self.hashing_error(error))?;
         let now = self.0.clock.now();
         let known = sql::by_name(&mut self.0.store.read().await?, identifier).await?;
         let name = account::key(identifier);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub(crate) use self::name::key;
+pub(crate) use self::name::{key, may_be_a_key};
 pub use self::name::{Email, NameError, Username};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
@@ -144,8 +144,11 @@ impl Tokenhouse {
     /// # Errors
     /// As [`user`](Self::user).
     pub async fn user_by_name(&self, name: &str) -> Result<Option<User>, Error> {
-        let mut reader = self.0.store.read().await?;
         let key = name::key(name);
+        if !may_be_a_key(&key) {
+            return Ok(None);
+        }
+        let mut reader = self.0.store.read().await?;
         Ok(if key.contains('@') {
             sql::by_email(&mut reader, &key).await?
         } else {

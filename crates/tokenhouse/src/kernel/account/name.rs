@@ -20,6 +20,12 @@ pub(crate) fn key(text: &str) -> String {
     text.trim().nfkc().flat_map(char::to_lowercase).nfc().collect()
 }
 
+/// Whether an account can have it. No name holds a control character, and PostgreSQL cannot even be asked
+/// about one with NUL.
+pub(crate) fn may_be_a_key(key: &str) -> bool {
+    !key.contains(char::is_control)
+}
+
 /// Whether a character is drawn as nothing, or turns the direction of those beside it: two names that differ
 /// only in such look the same.
 fn is_invisible(c: char) -> bool {
