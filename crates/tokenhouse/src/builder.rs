@@ -250,12 +250,7 @@ impl Builder {
             address_limit: limit
                 .enabled
                 .then(|| AddressLimit::new(limit.burst, limit.per_minute)),
-            proxies: TrustedProxies::parse(&settings.http.trusted_proxies).map_err(|text| {
-                setting(
-                    "http.trusted_proxies",
-                    format!("`{text}` is no address and no network"),
-                )
-            })?,
+            proxies: trusted_proxies(&settings)?,
             cors: cors(&settings)?,
             hashing,
             keys,
@@ -275,6 +270,22 @@ impl Builder {
             house.start_jobs();
         }
         Ok(house)
+    }
+}
+
+impl Settings {
+    /// Whether a house can work with these settings; nothing is opened or started.
+    ///
+    /// # Errors
+    /// [`BuildError::Setting`], naming the first that cannot be.
+    pub fn check(&self) -> Result<(), BuildError> {
+        check(self)?;
+        hashing_options(self, false)
+            .validate()
+            .map_err(|error| setting("passwords", error.to_string()))?;
+        trusted_proxies(self)?;
+        cors(self)?;
+        Ok(())
     }
 }
 
@@ -385,6 +396,9 @@ fn master_key_file_beside(database_url: &str) -> Option<PathBuf> {
 }
 
 fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
+    #[cfg(not(any(test, feature = "testing")))]
+    let _ = weak;
+    #[cfg(any(test, feature = "testing"))]
     if weak {
         return HashingOptions {
             queue: settings.passwords.queue,
@@ -405,6 +419,15 @@ fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
         options.threads = passwords.threads;
     }
     options
+}
+
+fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, BuildError> {
+    TrustedProxies::parse(&settings.http.trusted_proxies).map_err(|text| {
+        setting(
+            "http.trusted_proxies",
+            format!("`{text}` is no address and no network"),
+        )
+    })
 }
 
 fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {

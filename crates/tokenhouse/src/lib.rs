@@ -27,4 +27,5 @@ pub use kernel::login::LoggedIn;
 pub use kernel::session::{AccessToken, CurrentUser, MaybeUser, Session};
 pub use kernel::token::{RESERVED_CLAIMS, TokenSet};
 pub use migrations::MIGRATIONS;
+pub use router::openapi;
 pub use tokenhouse_verify::{Algorithm, Claims};

@@ -38,14 +38,20 @@ struct Documentation;
 
 /// The routes with their documentation: what is braked per address, then what is not.
 fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
-    let guarded = features::ALL
+    let braked = braked_routes().route_layer(from_fn_with_state(house.clone(), limit_by_address));
+    assembled(braked, house.0.settings.http.metrics)
+}
+
+fn braked_routes() -> OpenApiRouter<Tokenhouse> {
+    features::ALL
         .iter()
         .fold(session::routes::limited_routes(), |routes, feature| {
             routes.merge((feature.routes)())
         })
-        .route_layer(from_fn_with_state(house.clone(), limit_by_address));
-    let http = &house.0.settings.http;
-    let metrics = if http.metrics {
+}
+
+fn assembled(guarded: OpenApiRouter<Tokenhouse>, metrics: bool) -> OpenApiRouter<Tokenhouse> {
+    let metrics = if metrics {
         health::metrics_routes()
     } else {
         OpenApiRouter::new()
@@ -100,6 +106,14 @@ impl Tokenhouse {
         describe(&mut openapi);
         openapi
     }
+}
+
+/// The description of every route there can be (OpenAPI 3.1), without a house.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let mut openapi = assembled(braked_routes(), true).into_openapi();
+    describe(&mut openapi);
+    openapi
 }
 
 fn describe(openapi: &mut OpenApi) {

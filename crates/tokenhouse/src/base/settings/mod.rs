@@ -4,7 +4,9 @@
 //! names, `tokenhouse config default` and `docs/configuration.md`.
 
 mod period;
-mod table;
+#[doc(hidden)]
+#[macro_use]
+pub mod table;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,6 @@ use tokenhouse_verify::Algorithm;
 
 pub use self::period::Period;
 pub use self::table::OptionDoc;
-use self::table::settings;
 use super::secret::Secret;
 
 settings! {

@@ -144,6 +144,27 @@ impl Tokenhouse {
         Ok(user)
     }
 
+    /// Opens an account as a sign-up would, by the same rules, without logging anybody in: for operators, also
+    /// where strangers may not sign up.
+    ///
+    /// # Errors
+    /// `invalid_fields` with every fault; `email_taken`, `username_taken`; `overloaded`.
+    pub async fn create_user_with_password(
+        &self,
+        signup: Signup,
+        is_superuser: bool,
+        roles: Vec<String>,
+    ) -> Result<User, Error> {
+        let (new, password) = self.check_signup(signup)?;
+        let hash = self.hash(password).await?;
+        let new = NewUser {
+            is_superuser,
+            roles,
+            ..new
+        };
+        self.create_user(&new, Some(&hash)).await
+    }
+
     /// Checks a password against the rules for new ones and hashes it.
     ///
     /// # Errors
