@@ -59,14 +59,19 @@ fn accept_only_by_the_rules(scene: &Scene, token: &str) {
         assert!(claims.sub.as_ref().is_some_and(|sub| !sub.is_empty()));
         assert!(claims.nbf.is_none_or(|nbf| nbf <= NOW) && claims.iat.is_none_or(|iat| iat <= NOW));
         // Without the custom claims: a float among them may come back one bit off.
-        let registered = Claims { extra: Default::default(), ..claims.clone() };
+        let registered = Claims {
+            extra: Default::default(),
+            ..claims.clone()
+        };
         let written = serde_json::to_vec(&registered).unwrap();
         assert_eq!(serde_json::from_slice::<Claims>(&written).unwrap(), registered);
     }
 }
 
 fuzz_target!(|input: &[u8]| {
-    let Some((way, rest)) = input.split_first() else { return };
+    let Some((way, rest)) = input.split_first() else {
+        return;
+    };
     let scene = &*SCENE;
     let mut segments: Vec<String> = scene.token.split('.').map(str::to_owned).collect();
     match way % 6 {

@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::HeaderValue;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokenhouse_verify::Verifier;
+use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::base::clock::Clock;
@@ -75,6 +75,7 @@ pub struct Builder {
     migrate: Migrate,
     weak_hashing: bool,
     without_jobs: bool,
+    keep_keys: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -135,6 +136,34 @@ impl Builder {
         self
     }
 
+    /// The whole payload of access tokens, in the place of RFC 9068's: the closure is given the claims a token
+    /// would have had, and gives those it has. `exp` stays; without `sid` the session's id goes into the signed
+    /// header, so that the token can still be revoked. What is left out must not be
+    /// [demanded](Self::verifier) either.
+    ///
+    /// ```
+    /// # use tokenhouse::{Claims, Tokenhouse};
+    /// let builder = Tokenhouse::builder()
+    ///     .payload(|user, claims| Claims { sub: user.username.clone(), iat: claims.iat, ..Claims::default() })
+    ///     .verifier(|verifier| verifier.without_issuer().without_audience());
+    /// ```
+    #[must_use]
+    pub fn payload(mut self, payload: impl Fn(&User, Claims) -> Claims + Send + Sync + 'static) -> Self {
+        self.hooks.payload = Some(Arc::new(payload));
+        self
+    }
+
+    /// What is demanded of access tokens beside signature, type, time and session. The closure must say whose
+    /// issuer and audience, or that there is none; without this method they are those of the settings.
+    #[must_use]
+    pub fn verifier(
+        mut self,
+        demands: impl Fn(VerifierBuilder) -> VerifierBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.verifier = Some(Arc::new(demands));
+        self
+    }
+
     /// The application's rule for usernames, in the place of ours; it says what is wrong with a name.
     #[must_use]
     pub fn username_rule(
@@ -183,6 +212,14 @@ impl Builder {
         self
     }
 
+    /// Leave the key that signs as it is, also when the settings ask for another algorithm: for a command beside a
+    /// running house, whose own settings decide.
+    #[must_use]
+    pub fn keeping_keys(mut self) -> Self {
+        self.keep_keys = true;
+        self
+    }
+
     /// A clock for tests.
     #[cfg(feature = "testing")]
     #[must_use]
@@ -226,15 +263,22 @@ impl Builder {
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
         let refresh_tokens = RefreshTokens::new(&master);
-        let (keys, key_set) = Keyring::load(master, &store, &settings, clock.now()).await?;
+        let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
             .keys(key_set)
-            .issuer(&settings.public_url)
-            .audience(tokens.audience.as_deref().unwrap_or(&settings.public_url))
             .token_type("at+jwt")
             .leeway(*tokens.leeway)
-            .cache_capacity(tokens.cache_capacity)
+            .cache_capacity(tokens.cache_capacity);
+        let verifier = match &self.hooks.verifier {
+            Some(demands) => demands(verifier),
+            None => verifier
+                .issuer(tokens.issuer.as_deref().unwrap_or(&settings.public_url))
+                .audience(tokens.audience.as_deref().unwrap_or(&settings.public_url)),
+        };
+        // Whatever the payload looks like, a token that belongs to no session could not be ended.
+        let verifier = verifier
+            .require_claim("sid")
             .build()
             .map_err(|error| BuildError::Setting {
                 key: "tokens",
@@ -250,12 +294,7 @@ impl Builder {
             address_limit: limit
                 .enabled
                 .then(|| AddressLimit::new(limit.burst, limit.per_minute)),
-            proxies: TrustedProxies::parse(&settings.http.trusted_proxies).map_err(|text| {
-                setting(
-                    "http.trusted_proxies",
-                    format!("`{text}` is no address and no network"),
-                )
-            })?,
+            proxies: trusted_proxies(&settings)?,
             cors: cors(&settings)?,
             hashing,
             keys,
@@ -264,6 +303,7 @@ impl Builder {
             hooks: self.hooks,
             metrics,
             observer: Arc::new(observer),
+            warned_of_unknown_addresses: std::sync::Once::new(),
             followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
             settings,
             store,
@@ -275,6 +315,22 @@ impl Builder {
             house.start_jobs();
         }
         Ok(house)
+    }
+}
+
+impl Settings {
+    /// Whether a house can work with these settings; nothing is opened or started.
+    ///
+    /// # Errors
+    /// [`BuildError::Setting`], naming the first that cannot be.
+    pub fn check(&self) -> Result<(), BuildError> {
+        check(self)?;
+        hashing_options(self, false)
+            .validate()
+            .map_err(|error| setting("passwords", error.to_string()))?;
+        trusted_proxies(self)?;
+        cors(self)?;
+        Ok(())
     }
 }
 
@@ -353,10 +409,12 @@ fn check(settings: &Settings) -> Result<(), BuildError> {
 
 async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
     let database = &settings.database;
-    let mut options = StoreOptions::default();
-    options.max_connections = database.max_connections;
-    options.acquire_timeout = *database.acquire_timeout;
-    options.statement_timeout = *database.statement_timeout;
+    let options = StoreOptions {
+        max_connections: database.max_connections,
+        acquire_timeout: *database.acquire_timeout,
+        statement_timeout: *database.statement_timeout,
+        ..StoreOptions::default()
+    };
     Ok(Store::open(settings.database_url.expose(), options).await?)
 }
 
@@ -383,6 +441,9 @@ fn master_key_file_beside(database_url: &str) -> Option<PathBuf> {
 }
 
 fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
+    #[cfg(not(any(test, feature = "testing")))]
+    let _ = weak;
+    #[cfg(any(test, feature = "testing"))]
     if weak {
         return HashingOptions {
             queue: settings.passwords.queue,
@@ -403,6 +464,15 @@ fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
         options.threads = passwords.threads;
     }
     options
+}
+
+fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, BuildError> {
+    TrustedProxies::parse(&settings.http.trusted_proxies).map_err(|text| {
+        setting(
+            "http.trusted_proxies",
+            format!("`{text}` is no address and no network"),
+        )
+    })
 }
 
 fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {

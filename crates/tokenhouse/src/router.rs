@@ -15,25 +15,33 @@ use crate::base::http::Origin;
 use crate::base::http::observe::observe;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::{account, health, keys, session};
-use crate::{docs, features, openapi};
+use crate::openapi::{self as description};
+use crate::{docs, features};
 
 /// The routes with their documentation: what is braked per address, then what is not.
 fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
-    let mut guarded = features::ALL
+    let braked = braked_routes().route_layer(from_fn_with_state(house.clone(), limit_by_address));
+    assembled(braked, house.0.settings.http.metrics)
+}
+
+fn braked_routes() -> OpenApiRouter<Tokenhouse> {
+    let mut braked = features::ALL
         .iter()
         .fold(session::routes::limited_routes(), |routes, feature| {
             routes.merge((feature.routes)())
-        })
-        .route_layer(from_fn_with_state(house.clone(), limit_by_address));
-    openapi::describe_limit(guarded.get_openapi_mut());
-    let http = &house.0.settings.http;
-    let metrics = if http.metrics {
+        });
+    description::describe_limit(braked.get_openapi_mut());
+    braked
+}
+
+fn assembled(braked: OpenApiRouter<Tokenhouse>, metrics: bool) -> OpenApiRouter<Tokenhouse> {
+    let metrics = if metrics {
         health::metrics_routes()
     } else {
         OpenApiRouter::new()
     };
-    OpenApiRouter::with_openapi(openapi::common())
-        .merge(guarded)
+    OpenApiRouter::with_openapi(description::common())
+        .merge(braked)
         .merge(account::routes::routes())
         .merge(session::routes::routes())
         .merge(keys::routes::routes())
@@ -43,6 +51,9 @@ fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
 
 impl Tokenhouse {
     /// The routes, to be merged or nested into an application's own; unknown paths stay the application's.
+    ///
+    /// Serve the application with `into_make_service_with_connect_info::<SocketAddr>()`: without the address of
+    /// the client there is no limit per address, and users do not see where their devices logged in from.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.routes()
             .layer(from_fn_with_state(self.0.observer.clone(), observe))
@@ -65,14 +76,14 @@ impl Tokenhouse {
     #[must_use]
     pub fn openapi(&self) -> OpenApi {
         let mut openapi = documented(self).into_openapi();
-        openapi::complete(&mut openapi);
+        description::complete(&mut openapi);
         openapi
     }
 
     /// Every route, nothing around them.
     fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let (routes, mut openapi) = documented(self).split_for_parts();
-        openapi::complete(&mut openapi);
+        description::complete(&mut openapi);
         let openapi = Arc::new(openapi);
         let routes = routes.route(
             "/openapi.json",
@@ -89,10 +100,18 @@ impl Tokenhouse {
     }
 }
 
+/// The description of every route there can be (OpenAPI 3.1), without a house.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let mut openapi = assembled(braked_routes(), true).into_openapi();
+    description::complete(&mut openapi);
+    openapi
+}
+
 /// Where it is mounted is known only from the request.
 async fn serve_openapi(OriginalUri(uri): OriginalUri, openapi: Arc<OpenApi>) -> Response {
     let mut openapi = (*openapi).clone();
-    openapi::mount(&mut openapi, uri.path().trim_end_matches("/openapi.json"));
+    description::mount(&mut openapi, uri.path().trim_end_matches("/openapi.json"));
     ([(CACHE_CONTROL, "no-cache")], Json(openapi)).into_response()
 }
 
@@ -102,6 +121,9 @@ async fn limit_by_address(
     request: Request,
     next: Next,
 ) -> Response {
+    if house.0.address_limit.is_some() && origin.address.is_none() {
+        house.0.warn_of_unknown_addresses();
+    }
     if let (Some(limit), Some(address)) = (&house.0.address_limit, origin.network())
         && let Err(wait) = limit.admit(address, house.0.clock.now())
     {

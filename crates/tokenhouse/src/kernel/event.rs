@@ -46,7 +46,7 @@ impl Event {
         }
     }
 
-    pub(crate) fn from_origin(self, origin: &Origin) -> Self {
+    pub(crate) fn seen_from(self, origin: &Origin) -> Self {
         Self {
             address: origin.address,
             ..self

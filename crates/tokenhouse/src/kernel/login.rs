@@ -77,13 +77,13 @@ impl Tokenhouse {
             ..Event::new("login.succeeded", login.at)
                 .of_user(login.user.id)
                 .in_session(session.id)
-                .from_origin(origin)
+                .seen_from(origin)
         };
         event::write(&mut tx, &self.0.entropy, event).await?;
         // Before the commit: whatever fails here leaves no session behind that nobody holds a token of.
         let tokens = self.mint(&login.user, &session, login.at)?;
         tx.commit().await?;
-        self.remember_revoked(&ended, login.at);
+        self.remember_revoked(&ended);
         self.0.metrics.logins.succeeded.inc();
         Ok(LoggedIn {
             user: login.user,

@@ -4,7 +4,9 @@
 //! names, `tokenhouse config default` and `docs/configuration.md`.
 
 mod period;
-mod table;
+#[doc(hidden)]
+#[macro_use]
+pub mod table;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,6 @@ use tokenhouse_verify::Algorithm;
 
 pub use self::period::Period;
 pub use self::table::OptionDoc;
-use self::table::settings;
 use super::secret::Secret;
 
 settings! {
@@ -52,9 +53,9 @@ settings! {
         /// Connections to PostgreSQL at most (SQLite has one writer and as many readers as cores).
         value max_connections: usize = 16,
         /// How long a request may wait for a connection or for its turn to write.
-        value acquire_timeout: Period = Period::seconds(5),
+        value acquire_timeout: Period = Period::seconds(2),
         /// How long one statement may run on PostgreSQL.
-        value statement_timeout: Period = Period::seconds(5),
+        value statement_timeout: Period = Period::millis(2500),
     }
 
     /// Access tokens (RFC 9068) and the keys that sign them.
@@ -63,6 +64,8 @@ settings! {
         value algorithm: Algorithm = Algorithm::Es256,
         /// How long an access token lives; longer means fewer refreshes, and a larger revocation list.
         value access_lifetime: Period = Period::minutes(15),
+        /// Who the tokens are from (`iss`); the default is `public_url`, which is also where verifiers look for keys.
+        value issuer: Option<String> = None,
         /// Who the tokens are for (`aud`); the default is `public_url`.
         value audience: Option<String> = None,
         /// With HS256: a secret of at least 32 bytes that other services share. Without it one is made and kept sealed.

@@ -28,7 +28,8 @@ impl OptionDoc {
 }
 
 /// How a default is written in TOML.
-pub(super) trait Show {
+pub trait Show {
+    /// Its TOML.
     fn show(&self) -> String;
 }
 
@@ -63,6 +64,9 @@ impl<T: Show> Show for Option<T> {
     }
 }
 
+/// Makes the types of a table of settings; the command `tokenhouse` adds its own options in the same way.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! settings {
     ($(
         $(#[doc = $struct_doc:literal])*
@@ -89,7 +93,7 @@ macro_rules! settings {
             pub fn options() -> Vec<$crate::base::settings::OptionDoc> {
                 let mut options = Vec::new();
                 let default = Self::default();
-                $(settings!(@option $kind options default $section $field $type [$($doc)*]);)*
+                $($crate::settings!(@option $kind options default $section $field $type [$($doc)*]);)*
                 options
             }
         }
@@ -107,5 +111,3 @@ macro_rules! settings {
         });
     };
 }
-
-pub(super) use settings;

@@ -79,9 +79,9 @@ impl Tokenhouse {
         let hash = self.hash(password).await?;
         let scope = self.grant_scope(None)?;
         let now = self.0.clock.now();
-        let mut tx = self.0.store.write().await?;
-        let user = match account::open(&mut tx, self, &new, now).await? {
-            Opened::New(user) => user,
+        let tx = self.0.store.write().await?;
+        let (mut tx, user) = match account::open(tx, self, &new, now).await? {
+            Opened::New(tx, user) => (tx, user),
             _ if !self.0.settings.signup.reveal_taken => return Ok(SignedUp::Untold),
             Opened::EmailTaken => return Err(account::email_taken()),
             Opened::UsernameTaken => return Err(account::username_taken()),
@@ -92,7 +92,7 @@ impl Tokenhouse {
             &self.0.entropy,
             Event::new("user.signed_up", now)
                 .of_user(user.id)
-                .from_origin(origin),
+                .seen_from(origin),
         )
         .await?;
         self.0.metrics.signups.inc();
@@ -115,8 +115,15 @@ impl Tokenhouse {
     /// one of the foreign forms of [`StoredHash`]; without one the user has no password.
     ///
     /// # Errors
-    /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read.
+    /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read, or there is no name.
     pub async fn create_user(&self, new: &NewUser, hash: Option<&str>) -> Result<User, Error> {
+        if new.email.is_none() && new.username.is_none() {
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "email",
+                "missing",
+                "is required, or a username",
+            )]));
+        }
         if let Some(Err(error)) = hash.map(StoredHash::parse) {
             return Err(Error::invalid_fields(vec![FieldError::new(
                 "password_hash",
@@ -125,9 +132,9 @@ impl Tokenhouse {
             )]));
         }
         let now = self.0.clock.now();
-        let mut tx = self.0.store.write().await?;
-        let user = match account::open(&mut tx, self, new, now).await? {
-            Opened::New(user) => user,
+        let tx = self.0.store.write().await?;
+        let (mut tx, user) = match account::open(tx, self, new, now).await? {
+            Opened::New(tx, user) => (tx, user),
             Opened::EmailTaken => return Err(account::email_taken()),
             Opened::UsernameTaken => return Err(account::username_taken()),
         };
@@ -142,6 +149,27 @@ impl Tokenhouse {
         .await?;
         tx.commit().await?;
         Ok(user)
+    }
+
+    /// Opens an account as a sign-up would, by the same rules, without logging anybody in: for operators, also
+    /// where strangers may not sign up.
+    ///
+    /// # Errors
+    /// `invalid_fields` with every fault; `email_taken`, `username_taken`; `overloaded`.
+    pub async fn create_user_with_password(
+        &self,
+        signup: Signup,
+        is_superuser: bool,
+        roles: Vec<String>,
+    ) -> Result<User, Error> {
+        let (new, password) = self.check_signup(signup)?;
+        let hash = self.hash(password).await?;
+        let new = NewUser {
+            is_superuser,
+            roles,
+            ..new
+        };
+        self.create_user(&new, Some(&hash)).await
     }
 
     /// Checks a password against the rules for new ones and hashes it.
@@ -178,6 +206,11 @@ impl Tokenhouse {
     /// Shows that somebody knows the password of an account. Counts the try first, checks then, and does the
     /// same work for an account that does not exist.
     async fn prove(&self, identifier: &str, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+        // First, so that a password nobody will look at is not counted as a try.
+        self.0
+            .hashing
+            .has_room()
+            .map_err(|error| self.hashing_error(error))?;
         let now = self.0.clock.now();
         let known = sql::by_name(&mut self.0.store.read().await?, identifier).await?;
         let name = account::key(identifier);
@@ -293,10 +326,10 @@ impl Tokenhouse {
         let ended = session::end_all(&mut tx, self, user.id, keep, now).await?;
         let event = Event::new("password.changed", now)
             .of_user(user.id)
-            .from_origin(origin);
+            .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(())
     }
 

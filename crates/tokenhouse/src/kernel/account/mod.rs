@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub(crate) use self::name::key;
+pub(crate) use self::name::{key, may_be_a_key};
 pub use self::name::{Email, NameError, Username};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
@@ -81,26 +81,29 @@ pub struct NewUser {
 
 /// What became of an account that was to be opened.
 pub(crate) enum Opened {
-    New(User),
+    /// It is there, in a transaction that waits for what it is logged in with.
+    New(Tx, User),
     EmailTaken,
     UsernameTaken,
 }
 
-/// A step: opens an account. What it is logged in with is added in the same transaction.
+/// A step: opens an account, or ends the transaction where a name is taken.
 pub(crate) async fn open(
-    tx: &mut Tx,
+    mut tx: Tx,
     house: &Tokenhouse,
     new: &NewUser,
     now: Timestamp,
 ) -> Result<Opened, Error> {
     let id = UserId(house.0.entropy.uuid_v7(now)?);
-    if let Some(user) = sql::insert(tx, id, new, now).await? {
-        return Ok(Opened::New(user));
+    if let Some(user) = sql::insert(&mut tx, id, new, now).await? {
+        return Ok(Opened::New(tx, user));
     }
     let email_taken = match &new.email {
-        Some(email) => sql::by_email(tx, email.key()).await?.is_some(),
+        Some(email) => sql::by_email(&mut tx, email.key()).await?.is_some(),
         None => false,
     };
+    // Whoever has the name may be waiting for the same flush; only after it is it true that they have it.
+    tx.commit().await?;
     Ok(if email_taken {
         Opened::EmailTaken
     } else {
@@ -141,8 +144,11 @@ impl Tokenhouse {
     /// # Errors
     /// As [`user`](Self::user).
     pub async fn user_by_name(&self, name: &str) -> Result<Option<User>, Error> {
-        let mut reader = self.0.store.read().await?;
         let key = name::key(name);
+        if !may_be_a_key(&key) {
+            return Ok(None);
+        }
+        let mut reader = self.0.store.read().await?;
         Ok(if key.contains('@') {
             sql::by_email(&mut reader, &key).await?
         } else {
@@ -180,6 +186,7 @@ impl Tokenhouse {
         };
         let Some(user) = changed else {
             let exists = sql::by_id(&mut tx, id).await?.is_some();
+            tx.commit().await?;
             return Err(if exists { username_taken() } else { no_such_user() });
         };
         event::write(
@@ -210,7 +217,7 @@ impl Tokenhouse {
         let kind = if active { "user.enabled" } else { "user.disabled" };
         event::write(&mut tx, &self.0.entropy, Event::new(kind, now).of_user(id)).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(user)
     }
 
@@ -246,18 +253,21 @@ impl Tokenhouse {
     pub async fn delete_user(&self, id: UserId, origin: &Origin) -> Result<(), Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
+        // The account first, as a login does: one that is under way is waited for, so that its session ends too,
+        // and no two transactions wait for each other.
+        sql::set_active(&mut tx, id, false, now)
+            .await?
+            .ok_or_else(no_such_user)?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        if sql::delete(&mut tx, id).await? == 0 {
-            return Err(no_such_user());
-        }
+        sql::delete(&mut tx, id).await?;
         event::write(
             &mut tx,
             &self.0.entropy,
-            Event::new("user.deleted", now).of_user(id).from_origin(origin),
+            Event::new("user.deleted", now).of_user(id).seen_from(origin),
         )
         .await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokenhouse_verify::{Algorithm, Jwks, KeySet};
+use tokenhouse_verify::{Algorithm, Jwks, KeySet, header_segment};
 use zeroize::Zeroizing;
 
 pub use self::master::{MasterKey, MasterKeyError};
@@ -107,18 +107,20 @@ pub(crate) async fn find_master_key(
 }
 
 impl Keyring {
-    /// Loads the keys; makes or activates one where the settings ask for another than what signs now.
+    /// Loads the keys; makes or activates one where the settings ask for another than what signs now, unless that is
+    /// to be kept.
     pub(crate) async fn load(
         master: MasterKey,
         store: &Store,
         settings: &Settings,
+        keep: bool,
         now: Timestamp,
     ) -> Result<(Self, KeySet), KeyringError> {
         let wanted = wanted_secret(settings)?;
         for _ in 0..5 {
             let rows = sql::all(&mut store.read().await?).await?;
             let (ring, keys) = match read_ring(&master, rows)? {
-                Some((ring, keys)) if fits(&ring.active, settings, wanted.as_ref()) => (ring, keys),
+                Some((ring, keys)) if keep || fits(&ring.active, settings, wanted.as_ref()) => (ring, keys),
                 _ => {
                     let key = match &wanted {
                         Some(secret) => SigningKey::from_private(Algorithm::Hs256, secret.clone())?,
@@ -210,7 +212,8 @@ fn read_ring(master: &MasterKey, rows: Vec<sql::KeyRow>) -> Result<Option<(Ring,
         .map_err(|error| KeyringError::Unreadable(active.kid().to_owned(), error.to_string()))?;
     let jwks = serde_json::to_string(&Jwks { keys: jwks })
         .map_err(|error| KeyringError::Unreadable(active.kid().to_owned(), error.to_string()))?;
-    let header = super::token::header(&active);
+    // The spelling that the verifier knows without parsing.
+    let header = header_segment(active.algorithm(), active.kid(), Some("at+jwt"));
     Ok(Some((
         Ring {
             active: Arc::new(active),

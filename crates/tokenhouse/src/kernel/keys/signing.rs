@@ -43,7 +43,7 @@ enum Pair {
     Es256(EcdsaKeyPair),
     EdDsa(Ed25519KeyPair),
     Rsa(Box<RsaKeyPair>),
-    Hs256(hmac::Key),
+    Hs256(Box<hmac::Key>),
 }
 
 /// A key that signs tokens with exactly one algorithm.
@@ -145,7 +145,10 @@ impl SigningKey {
                 (Pair::Rsa(Box::new(pair)), Some(jwk))
             }
             Algorithm::Hs256 if private.len() < HMAC_LEAST_BYTES => return Err(KeyError::SecretTooShort),
-            Algorithm::Hs256 => (Pair::Hs256(hmac::Key::new(hmac::HMAC_SHA256, &private)), None),
+            Algorithm::Hs256 => (
+                Pair::Hs256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &private))),
+                None,
+            ),
         };
         let kid = match &public {
             Some(jwk) => thumbprint(jwk),

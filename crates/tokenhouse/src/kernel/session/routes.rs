@@ -1,10 +1,11 @@
 //! The door of sessions: refresh, log out, see and end the devices logged in.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,6 +15,7 @@ use super::{AccessToken, CurrentUser, Session};
 use crate::base::error::{Code, Error};
 use crate::base::http::{Body, Origin, Problem};
 use crate::base::id::SessionId;
+use crate::base::secret::Secret;
 use crate::kernel::answer::TokenAnswer;
 use crate::kernel::house::Tokenhouse;
 
@@ -83,31 +85,22 @@ async fn refresh(
 async fn logout(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    headers: HeaderMap,
     bearer: Result<Option<AccessToken>, Error>,
-    Body(mut body): Body,
+    body: Option<Body>,
 ) -> Result<StatusCode, Error> {
-    let refresh_token = body
-        .take_optional("refresh_token")
-        .map(crate::base::secret::Secret::from);
-    body.finish()?;
+    let refresh_token = body.map(read_refresh_token).transpose()?.flatten();
     match (refresh_token, bearer) {
         (Some(token), bearer) => {
             house.end_session_of(&token, &origin).await?;
             if let Ok(Some(token)) = bearer {
-                house
-                    .end_session(token.user_id()?, token.session_id()?, &origin)
-                    .await?;
+                house.log_out(&token, &origin).await?;
             }
         }
         (None, Ok(Some(token))) => {
-            house
-                .end_session(token.user_id()?, token.session_id()?, &origin)
-                .await?;
+            house.log_out(&token, &origin).await?;
         }
         (None, Err(error)) => return Err(error),
         (None, Ok(None)) => {
-            debug_assert!(!headers.contains_key(http::header::AUTHORIZATION));
             return Err(Error::new(
                 Code::TokenMissing,
                 "send the access token as a bearer, or the refresh token in the body",
@@ -115,6 +108,12 @@ async fn logout(
         }
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn read_refresh_token(Body(mut body): Body) -> Result<Option<Secret>, Error> {
+    let token = body.take_optional("refresh_token").map(Secret::from);
+    body.finish()?;
+    Ok(token)
 }
 
 /// Log out everywhere
@@ -130,9 +129,9 @@ async fn logout(
 async fn logout_all(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    token: AccessToken,
+    user: CurrentUser,
 ) -> Result<StatusCode, Error> {
-    house.end_all_sessions(token.user_id()?, None, &origin).await?;
+    house.end_all_sessions(user.id, None, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -211,12 +210,13 @@ async fn list(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Resp
 async fn end(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    token: AccessToken,
-    Path(id): Path<String>,
+    user: CurrentUser,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
     let nothing = || Error::new(Code::NotFound, "you have no such session");
+    let Path(id) = id.map_err(|_| nothing())?;
     let id: SessionId = id.parse().map_err(|_| nothing())?;
-    if house.end_session(token.user_id()?, id, &origin).await? {
+    if house.end_session(user.id, id, &origin).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(nothing())
