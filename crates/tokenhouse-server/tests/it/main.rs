@@ -1,4 +1,11 @@
 //! The command as its users meet it: the real binary, in an empty folder, on a port of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "that is how a test fails, in its helpers too"
+)]
 #![cfg(unix)]
 
 mod configuration;
