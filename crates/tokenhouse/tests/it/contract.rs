@@ -206,6 +206,10 @@ on_both_engines! {
                 continue;
             }
             for (content_type, body, status, code) in cases {
+                // Where a body may be absent, clients announce JSON and send nothing.
+                if body.is_empty() && operation.description["requestBody"]["required"] != true {
+                    continue;
+                }
                 assert!(
                     operation.description["responses"].get(status.to_string()).is_some(),
                     "{} does not tell of {status}", operation.name()

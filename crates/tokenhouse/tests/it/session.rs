@@ -252,6 +252,16 @@ on_both_engines! {
         assert_eq!(count(&answers, 200) + count(&answers, 401), 15);
     }
 
+    async fn logging_out_takes_a_body_that_is_announced_and_empty(place: &Place) {
+        let api = Api::on(place).await;
+        let tokens = api.signup("ada@example.org").await;
+        let request = http::Request::post("/auth/logout")
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {}", tokens.access));
+        api.send(request.body(axum::body::Body::empty()).unwrap()).await.is(204);
+        api.me(&tokens.access).await.problem(401, "token_revoked");
+    }
+
     async fn logging_out_ends_the_session_at_once(place: &Place) {
         let api = Api::on(place).await;
         let tokens = api.signup("ada@example.org").await;

@@ -72,7 +72,7 @@ async fn refresh(
 /// Log out
 ///
 /// Ends the session of the access token, or of the refresh token in the body. Its access tokens are refused at
-/// once. Ending a session that is over already is no error.
+/// once. By a refresh token, ending a session that is over already is no error.
 #[utoipa::path(
     post, path = "/auth/logout", operation_id = "log_out", tag = "Sessions",
     request_body(content = Option<RefreshBody>, description = "Where no access token is sent"),
