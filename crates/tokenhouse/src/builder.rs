@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::HeaderValue;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokenhouse_verify::Verifier;
+use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::base::clock::Clock;
@@ -136,6 +136,34 @@ impl Builder {
         self
     }
 
+    /// The whole payload of access tokens, in the place of RFC 9068's: the closure is given the claims a token
+    /// would have had, and gives those it has. `exp` stays; without `sid` the session's id goes into the signed
+    /// header, so that the token can still be revoked. What is left out must not be
+    /// [demanded](Self::verifier) either.
+    ///
+    /// ```
+    /// # use tokenhouse::{Claims, Tokenhouse};
+    /// let builder = Tokenhouse::builder()
+    ///     .payload(|user, claims| Claims { sub: user.username.clone(), iat: claims.iat, ..Claims::default() })
+    ///     .verifier(|verifier| verifier.without_issuer().without_audience());
+    /// ```
+    #[must_use]
+    pub fn payload(mut self, payload: impl Fn(&User, Claims) -> Claims + Send + Sync + 'static) -> Self {
+        self.hooks.payload = Some(Arc::new(payload));
+        self
+    }
+
+    /// What is demanded of access tokens beside signature, type, time and session. The closure must say whose
+    /// issuer and audience, or that there is none; without this method they are those of the settings.
+    #[must_use]
+    pub fn verifier(
+        mut self,
+        demands: impl Fn(VerifierBuilder) -> VerifierBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.verifier = Some(Arc::new(demands));
+        self
+    }
+
     /// The application's rule for usernames, in the place of ours; it says what is wrong with a name.
     #[must_use]
     pub fn username_rule(
@@ -239,11 +267,18 @@ impl Builder {
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
             .keys(key_set)
-            .issuer(&settings.public_url)
-            .audience(tokens.audience.as_deref().unwrap_or(&settings.public_url))
             .token_type("at+jwt")
             .leeway(*tokens.leeway)
-            .cache_capacity(tokens.cache_capacity)
+            .cache_capacity(tokens.cache_capacity);
+        let verifier = match &self.hooks.verifier {
+            Some(demands) => demands(verifier),
+            None => verifier
+                .issuer(tokens.issuer.as_deref().unwrap_or(&settings.public_url))
+                .audience(tokens.audience.as_deref().unwrap_or(&settings.public_url)),
+        };
+        // Whatever the payload looks like, a token that belongs to no session could not be ended.
+        let verifier = verifier
+            .require_claim("sid")
             .build()
             .map_err(|error| BuildError::Setting {
                 key: "tokens",
@@ -268,6 +303,7 @@ impl Builder {
             hooks: self.hooks,
             metrics,
             observer: Arc::new(observer),
+            warned_of_unknown_addresses: std::sync::Once::new(),
             followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
             settings,
             store,

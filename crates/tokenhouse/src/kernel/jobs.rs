@@ -36,7 +36,7 @@ impl Tokenhouse {
         });
     }
 
-    async fn follow(&self) -> Result<(), Error> {
+    pub(crate) async fn follow(&self) -> Result<(), Error> {
         let now = self.0.clock.now();
         let mut followed = self.0.followed_until.lock().await;
         self.follow_revocations(before(*followed, OVERLAP)).await?;

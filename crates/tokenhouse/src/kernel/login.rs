@@ -83,7 +83,7 @@ impl Tokenhouse {
         // Before the commit: whatever fails here leaves no session behind that nobody holds a token of.
         let tokens = self.mint(&login.user, &session, login.at)?;
         tx.commit().await?;
-        self.remember_revoked(&ended, login.at);
+        self.remember_revoked(&ended);
         self.0.metrics.logins.succeeded.inc();
         Ok(LoggedIn {
             user: login.user,

@@ -7,6 +7,17 @@
     reason = "that is how a test fails, in its helpers too"
 )]
 
+mod account_deletion;
+mod architecture;
+mod brake;
+mod contract;
+mod documentation;
+mod hashing;
+mod hostile;
+mod login;
+mod me;
+mod password_change;
+mod payload;
 mod session;
 mod signup;
 mod store;

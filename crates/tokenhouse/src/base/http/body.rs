@@ -3,7 +3,7 @@
 //! [`Body`] turns JSON or a form into [`Fields`]; a route takes what it needs from them, each `take_…`
 //! noting what is missing or of the wrong type, and [`Fields::finish`] answers with the whole list.
 
-use axum::extract::{FromRef, FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, OptionalFromRequest, Request};
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -34,11 +34,25 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let media_type = MediaType::of(&request)?;
         let bytes = read(request, BodyLimits::from_ref(state)).await?;
-        match media_type {
-            MediaType::Json => json(&bytes),
-            MediaType::Form => form(&bytes),
-            MediaType::None if bytes.is_empty() => Ok(Self(Fields::new(Map::new(), false))),
-            MediaType::None => Err(unsupported()),
+        media_type.parse(&bytes)
+    }
+}
+
+/// Where a body may be absent, clients announce JSON and send nothing.
+impl<S> OptionalFromRequest<S> for Body
+where
+    BodyLimits: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Error> {
+        let media_type = MediaType::of(&request)?;
+        let bytes = read(request, BodyLimits::from_ref(state)).await?;
+        if bytes.is_empty() {
+            Ok(None)
+        } else {
+            media_type.parse(&bytes).map(Some)
         }
     }
 }
@@ -51,6 +65,15 @@ enum MediaType {
 }
 
 impl MediaType {
+    fn parse(self, bytes: &[u8]) -> Result<Body, Error> {
+        match self {
+            Self::Json => json(bytes),
+            Self::Form => form(bytes),
+            Self::None if bytes.is_empty() => Ok(Body(Fields::new(Map::new(), false))),
+            Self::None => Err(unsupported()),
+        }
+    }
+
     fn of(request: &Request) -> Result<Self, Error> {
         let Some(value) = request.headers().get(CONTENT_TYPE) else {
             return Ok(Self::None);

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::base::error::{Code, Error, FieldError};
 
-/// Where the documentation of the codes lies; a code's name is its fragment.
-const DOCUMENTATION: &str = "https://tokenhouse.dev/errors#";
+/// Where the codes are documented.
+const DOCUMENTATION: &str = "https://docs.rs/tokenhouse/latest/tokenhouse/enum.Code.html#variant.";
 
 /// An error as the caller sees it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// A URI for the kind of problem, ending in its code.
+    /// A URI for the kind of problem: where its code is documented.
     #[serde(rename = "type")]
     pub kind: String,
     /// What the code means, the same every time.
@@ -46,7 +46,7 @@ impl Problem {
     pub fn of(error: &Error) -> Self {
         let code = error.code();
         Self {
-            kind: format!("{DOCUMENTATION}{}", code.as_str()),
+            kind: format!("{DOCUMENTATION}{code:?}"),
             title: code.title(),
             status: code.status().as_u16(),
             detail: error.detail().to_owned(),

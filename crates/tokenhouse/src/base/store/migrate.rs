@@ -155,7 +155,7 @@ async fn alone(engine: EngineKind, tx: &mut Tx) -> Result<(), StoreError> {
     }
     tx.batch(
         "CREATE TABLE IF NOT EXISTS _migrations (
-           name TEXT PRIMARY KEY,
+           name TEXT NOT NULL PRIMARY KEY,
            checksum TEXT NOT NULL,
            applied_at BIGINT NOT NULL
          )",

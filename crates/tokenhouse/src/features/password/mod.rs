@@ -115,8 +115,15 @@ impl Tokenhouse {
     /// one of the foreign forms of [`StoredHash`]; without one the user has no password.
     ///
     /// # Errors
-    /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read.
+    /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read, or there is no name.
     pub async fn create_user(&self, new: &NewUser, hash: Option<&str>) -> Result<User, Error> {
+        if new.email.is_none() && new.username.is_none() {
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "email",
+                "missing",
+                "is required, or a username",
+            )]));
+        }
         if let Some(Err(error)) = hash.map(StoredHash::parse) {
             return Err(Error::invalid_fields(vec![FieldError::new(
                 "password_hash",
@@ -199,6 +206,11 @@ impl Tokenhouse {
     /// Shows that somebody knows the password of an account. Counts the try first, checks then, and does the
     /// same work for an account that does not exist.
     async fn prove(&self, identifier: &str, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+        // First, so that a password nobody will look at is not counted as a try.
+        self.0
+            .hashing
+            .has_room()
+            .map_err(|error| self.hashing_error(error))?;
         let now = self.0.clock.now();
         let known = sql::by_name(&mut self.0.store.read().await?, identifier).await?;
         let name = account::key(identifier);
@@ -317,7 +329,7 @@ impl Tokenhouse {
             .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(())
     }
 

@@ -36,7 +36,8 @@ impl AccessToken {
     /// Whose it is.
     ///
     /// # Errors
-    /// `token_invalid` where the subject is no user of this house.
+    /// `token_invalid` where the subject is no id, as with an application's own payload; [`CurrentUser`] knows
+    /// the user then too.
     pub fn user_id(&self) -> Result<UserId, Error> {
         self.claims()
             .sub
@@ -155,10 +156,15 @@ impl Tokenhouse {
     }
 
     async fn current_user(&self, token: AccessToken) -> Result<CurrentUser, Error> {
-        let user = self
-            .user(token.user_id()?)
-            .await?
-            .ok_or_else(|| invalid("its user is gone"))?;
+        let id = match self.0.hooks.payload {
+            None => token.user_id()?,
+            // An application's own payload may name users by what can pass to somebody else; a session cannot.
+            Some(_) => {
+                let session = self.session(token.session_id()?).await?;
+                session.ok_or_else(|| invalid("its session is gone"))?.user_id
+            }
+        };
+        let user = self.user(id).await?.ok_or_else(|| invalid("its user is gone"))?;
         if !user.is_active {
             return Err(Error::new(
                 Code::TokenRevoked,

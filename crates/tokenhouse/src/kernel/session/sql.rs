@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Session;
+use super::{Ended, Session};
 use crate::base::id::{SessionId, UserId};
 use crate::base::store::{Executor, FromRow, Row, StoreError, query};
 
@@ -155,22 +155,23 @@ pub(super) async fn known_network(
 const END: &str = "
     UPDATE sessions
     SET revoked_at = $1
-    WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL";
+    WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL
+    RETURNING rotated_at";
 
 pub(super) async fn end(
     on: &mut impl Executor,
     id: SessionId,
     user: UserId,
     now: Timestamp,
-) -> Result<u64, StoreError> {
-    query(END).bind(now).bind(id).bind(user).execute(on).await
+) -> Result<Option<(Timestamp,)>, StoreError> {
+    query(END).bind(now).bind(id).bind(user).optional(on).await
 }
 
 const END_ALL: &str = "
     UPDATE sessions
     SET revoked_at = $1
     WHERE user_id = $2 AND revoked_at IS NULL AND id <> $3
-    RETURNING id";
+    RETURNING id, rotated_at";
 
 /// Ends every session of the user but `except`; gives those that were not over before.
 pub(super) async fn end_all(
@@ -178,7 +179,7 @@ pub(super) async fn end_all(
     user: UserId,
     except: SessionId,
     now: Timestamp,
-) -> Result<Vec<(uuid::Uuid,)>, StoreError> {
+) -> Result<Vec<(uuid::Uuid, Timestamp)>, StoreError> {
     query(END_ALL).bind(now).bind(user).bind(except).all(on).await
 }
 
@@ -190,11 +191,15 @@ const REVOKE: &str = "
 /// Tells every node, through the database, that access tokens of this session are dead.
 pub(super) async fn revoke(
     on: &mut impl Executor,
-    id: SessionId,
+    session: &Ended,
     now: Timestamp,
-    forget_at: Timestamp,
 ) -> Result<u64, StoreError> {
-    query(REVOKE).bind(id).bind(now).bind(forget_at).execute(on).await
+    query(REVOKE)
+        .bind(session.id)
+        .bind(now)
+        .bind(session.forget_at)
+        .execute(on)
+        .await
 }
 
 const REVOKED_SINCE: &str = "
