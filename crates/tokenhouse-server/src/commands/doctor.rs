@@ -80,11 +80,12 @@ impl Doctor {
 
 fn open_files(config: &Config, report: &Report) {
     let wanted = config.server.http.max_connections as u64 + OTHER_FILES;
-    match getrlimit(Resource::Nofile).current {
+    // The server raises its own limit to the hard one.
+    match getrlimit(Resource::Nofile).maximum {
         Some(limit) if limit < wanted => report.warn(
             "open files",
             format!(
-                "{limit} may be open, but http.max_connections asks for {wanted}: raise it (LimitNOFILE=, ulimit -n) \
+                "{limit} may be open, but http.max_connections asks for {wanted}: raise it (LimitNOFILE=, ulimit -Hn) \
                  or lower http.max_connections"
             ),
         ),

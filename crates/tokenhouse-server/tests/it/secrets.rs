@@ -63,7 +63,7 @@ fn no_log_line_and_no_answer_of_the_command_shows_a_secret() {
     assert_eq!(server.post("/auth/login", wrong).0, 401);
     secrets.push("wrong horse battery staple".to_owned());
     let bearer = format!("authorization: Bearer {}\r\n", field(&body, "access_token"));
-    assert_eq!(server.post_with("/auth/logout", &bearer, "").0, 204);
+    assert_eq!(server.post_with("/auth/logout", &bearer, "{}").0, 204);
     let (status, log) = server.stop();
     assert!(status.success());
     assert!(
