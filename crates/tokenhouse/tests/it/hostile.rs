@@ -98,12 +98,14 @@ fn plausible() -> impl Strategy<Value = Value> {
         "scope",
         "grant_type",
     ];
-    proptest::collection::vec((proptest::sample::select(names.to_vec()), any_json()), 0..6).prop_map(|members| {
-        members
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    })
+    proptest::collection::vec((proptest::sample::select(names.to_vec()), any_json()), 0..6).prop_map(
+        |members| {
+            members
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()
+        },
+    )
 }
 
 on_both_engines! {

@@ -11,6 +11,7 @@ mod account_deletion;
 mod brake;
 mod hashing;
 mod hostile;
+mod keys;
 mod login;
 mod me;
 mod password_change;

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub(crate) use self::name::{key, may_be_a_key};
 pub use self::name::{Email, NameError, Username};
+pub(crate) use self::name::{key, may_be_a_key};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::session;
