@@ -9,6 +9,7 @@
 
 mod account_deletion;
 mod brake;
+mod extractors;
 mod hashing;
 mod hostile;
 mod keys;
@@ -20,3 +21,4 @@ mod session;
 mod signup;
 mod store;
 mod support;
+mod tokens;

@@ -317,7 +317,11 @@ fn thumbprint(jwk: &Jwk, algorithm: Algorithm) -> String {
         .iter()
         .map(|(name, value)| format!("\"{name}\":\"{value}\""))
         .collect();
-    let suffix = if algorithm == Algorithm::Ps256 { "PS256" } else { "" };
+    let suffix = if algorithm == Algorithm::Ps256 {
+        "PS256"
+    } else {
+        ""
+    };
     let text = format!("{{{}}}{suffix}", members.join(","));
     short(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
