@@ -125,6 +125,7 @@ pub async fn observe(State(observer): State<Arc<Observer>>, request: Request, ne
             http::header::WWW_AUTHENTICATE,
             http::header::RETRY_AFTER,
             http::header::ALLOW,
+            http::header::CACHE_CONTROL,
         ] {
             if let Some(value) = headers.get(&name)
                 && !response.headers().contains_key(&name)

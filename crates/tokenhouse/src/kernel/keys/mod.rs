@@ -286,10 +286,12 @@ impl Tokenhouse {
             .find(|row| row.state == "next")
             .map(|row| row.kid);
         let Some(next) = next else {
-            // None was published ahead: publish one now, so that the rotation after this one finds caches warm.
+            // None was published ahead. One is now, so that the rotation after this one finds caches warm.
             make_active(&mut tx, self.0.keys.master(), &fresh, settings, now).await?;
             self.rotated(&mut tx, fresh.kid(), now).await?;
             tx.commit().await?;
+            self.reload_keys().await?;
+            self.publish_next(now).await?;
             return self.reload_keys().await;
         };
         if sql::retire_active(&mut tx, now, last_token_dead(settings, now), &next).await? == 0 {
