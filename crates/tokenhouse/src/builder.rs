@@ -20,7 +20,7 @@ use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::{Observer, ProblemRenderer};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
-use crate::base::store::{SchemaState, Store, StoreError, StoreOptions};
+use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
 use crate::kernel::account::User;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
@@ -73,6 +73,7 @@ pub struct Builder {
     entropy: Option<Entropy>,
     master_key_file: Option<PathBuf>,
     migrate: Migrate,
+    migrations: Vec<(&'static str, &'static [Migration])>,
     weak_hashing: bool,
     without_jobs: bool,
     keep_keys: bool,
@@ -198,6 +199,15 @@ impl Builder {
         self
     }
 
+    /// The steps to the tables that the application keeps beside the house's, in the same database. `owner` is the
+    /// application's name, which tells its steps from the house's; the house's own are taken first, so that the
+    /// application's tables can refer to `users (id)`.
+    #[must_use]
+    pub fn migrations(mut self, owner: &'static str, migrations: &'static [Migration]) -> Self {
+        self.migrations.push((owner, migrations));
+        self
+    }
+
     /// Refuse to start on an older database, in the place of migrating it.
     #[must_use]
     pub fn without_migrating(mut self) -> Self {
@@ -257,6 +267,9 @@ impl Builder {
 
         let store = open_store(&settings).await?;
         bring_up_to_date(&store, self.migrate).await?;
+        for (owner, migrations) in &self.migrations {
+            bring_application_up_to_date(&store, self.migrate, owner, migrations).await?;
+        }
 
         let file = self
             .master_key_file
@@ -428,6 +441,36 @@ async fn bring_up_to_date(store: &Store, migrate: Migrate) -> Result<(), BuildEr
         SchemaState::Older { .. } | SchemaState::Empty => {
             let applied = store.migrate(MIGRATIONS).await?;
             tracing::info!(migrations = applied.join(", "), "the database was migrated");
+            Ok(())
+        }
+    }
+}
+
+/// Like the house itself, for the tables an application keeps beside it.
+async fn bring_application_up_to_date(
+    store: &Store,
+    migrate: Migrate,
+    owner: &str,
+    migrations: &[Migration],
+) -> Result<(), BuildError> {
+    let of_owner = |names: Vec<String>| {
+        names
+            .iter()
+            .map(|name| format!("{owner}/{name}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match store.schema_for(owner, migrations).await? {
+        SchemaState::Current => Ok(()),
+        SchemaState::Newer { unknown } => Err(BuildError::Newer(of_owner(unknown))),
+        SchemaState::Older { pending } if migrate == Migrate::Refuse => Err(BuildError::Older(of_owner(
+            pending.into_iter().map(str::to_owned).collect(),
+        ))),
+        SchemaState::Empty if migrate == Migrate::Refuse && !migrations.is_empty() => Err(BuildError::Older(
+            of_owner(migrations.iter().map(|one| one.name.to_owned()).collect()),
+        )),
+        SchemaState::Older { .. } | SchemaState::Empty => {
+            store.migrate_for(owner, migrations).await?;
             Ok(())
         }
     }

@@ -79,6 +79,7 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+mod application;
 pub mod base;
 mod builder;
 mod docs;
@@ -90,21 +91,27 @@ mod router;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+/// The type of every instant here.
+pub use jiff::Timestamp;
+/// The type behind every id here.
+pub use uuid::Uuid;
+
 pub use base::clock::Clock;
 pub use base::entropy::Entropy;
 pub use base::error::{Code, Error, FieldError};
-pub use base::http::{Origin, Problem};
+pub use base::hashing::foreign::{HashFormatError, salted_bcrypt};
+pub use base::http::{Input, Origin, Problem};
 pub use base::id::{SessionId, UserId};
 pub use base::secret::Secret;
 pub use base::settings::{self, Settings};
 pub use base::store;
 pub use builder::{BuildError, Builder};
-pub use features::password::{Login, SignedUp, Signup};
+pub use features::password::{Login, OpeningAccount, SignedUp, Signup};
 pub use kernel::account::{Email, NewUser, User, UserChange, Username};
 pub use kernel::house::Tokenhouse;
 pub use kernel::keys::KeyInfo;
 pub use kernel::login::LoggedIn;
-pub use kernel::session::{AccessToken, CurrentUser, MaybeUser, Session};
+pub use kernel::session::{AccessToken, BearerToken, CurrentUser, MaybeUser, Session};
 pub use kernel::token::{RESERVED_CLAIMS, TokenSet};
 pub use migrations::MIGRATIONS;
 pub use router::openapi;

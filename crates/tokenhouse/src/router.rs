@@ -115,7 +115,7 @@ async fn serve_openapi(OriginalUri(uri): OriginalUri, openapi: Arc<OpenApi>) -> 
     ([(CACHE_CONTROL, "no-cache")], Json(openapi)).into_response()
 }
 
-async fn limit_by_address(
+pub(crate) async fn limit_by_address(
     State(house): State<Tokenhouse>,
     origin: Origin,
     request: Request,
@@ -144,7 +144,7 @@ async fn not_found() -> Error {
     )
 }
 
-async fn method_not_allowed() -> Error {
+pub(crate) async fn method_not_allowed() -> Error {
     Error::new(
         Code::MethodNotAllowed,
         "the path is there, but not for this method; the Allow header says for which",

@@ -58,7 +58,7 @@ where
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum MediaType {
+pub(super) enum MediaType {
     Json,
     Form,
     None,
@@ -74,7 +74,7 @@ impl MediaType {
         }
     }
 
-    fn of(request: &Request) -> Result<Self, Error> {
+    pub(super) fn of(request: &Request) -> Result<Self, Error> {
         let Some(value) = request.headers().get(CONTENT_TYPE) else {
             return Ok(Self::None);
         };
@@ -100,14 +100,14 @@ impl MediaType {
     }
 }
 
-fn unsupported() -> Error {
+pub(super) fn unsupported() -> Error {
     Error::new(
         Code::UnsupportedMediaType,
         "send the body with the content type application/json or application/x-www-form-urlencoded",
     )
 }
 
-async fn read(request: Request, limits: BodyLimits) -> Result<bytes::Bytes, Error> {
+pub(super) async fn read(request: Request, limits: BodyLimits) -> Result<bytes::Bytes, Error> {
     let collected = tokio::time::timeout(
         limits.time,
         Limited::new(request.into_body(), limits.bytes).collect(),
@@ -129,7 +129,7 @@ async fn read(request: Request, limits: BodyLimits) -> Result<bytes::Bytes, Erro
     }
 }
 
-fn json(bytes: &[u8]) -> Result<Body, Error> {
+pub(super) fn json(bytes: &[u8]) -> Result<Body, Error> {
     if std::str::from_utf8(bytes).is_err() {
         return Err(Error::new(Code::MalformedBody, "the body is not UTF-8"));
     }
@@ -187,7 +187,7 @@ impl<'de> serde::Deserialize<'de> for UniqueMembers {
     }
 }
 
-fn form(bytes: &[u8]) -> Result<Body, Error> {
+pub(super) fn form(bytes: &[u8]) -> Result<Body, Error> {
     // `form_urlencoded` would replace what is not UTF-8 by U+FFFD, and so let two passwords become one.
     if percent_encoding::percent_decode(bytes).decode_utf8().is_err() {
         return Err(Error::new(Code::MalformedBody, "the form is not UTF-8"));
@@ -235,6 +235,11 @@ impl Fields {
             faults: Vec::new(),
             closed,
         }
+    }
+
+    /// Everything that came, for whoever takes it as a whole.
+    pub(super) fn into_members(self) -> Map<String, Value> {
+        self.members
     }
 
     /// Whether a member of this name came, other than `null`.

@@ -60,6 +60,29 @@ impl Problem {
         }
     }
 
+    /// The errors of FastAPI and of many others, for [`problems`](crate::Builder::problems): a status, a body of
+    /// `{"detail": …}` alone, and on a 401 the bare challenge.
+    ///
+    /// ```
+    /// # use tokenhouse::{Problem, Tokenhouse};
+    /// let builder = Tokenhouse::builder().problems(|problem| match problem.code {
+    ///     "email_taken" => Problem::only_detail(400, "The user with this email already exists"),
+    ///     _ => Problem::only_detail(problem.status, &problem.detail),
+    /// });
+    /// ```
+    #[must_use]
+    pub fn only_detail(status: u16, detail: &str) -> Response {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = Json(serde_json::json!({ "detail": detail }));
+        let mut response = (status, [(CACHE_CONTROL, "no-store")], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+
     /// The headers that go with it, whatever its body looks like.
     pub fn complete(&self, response: &mut Response) {
         *response.status_mut() =

@@ -1,6 +1,7 @@
 //! Passwords: sign up with one, log in with one, change it.
 
 pub mod common;
+mod opening;
 pub mod policy;
 #[cfg(test)]
 mod policy_tests;
@@ -11,6 +12,7 @@ mod sql;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+pub use self::opening::OpeningAccount;
 use self::policy::PasswordPolicy;
 use crate::base::error::{Code, Error, FieldError};
 use crate::base::hashing::{HashingError, StoredHash};
@@ -75,40 +77,17 @@ impl Tokenhouse {
                 "accounts are opened by whoever runs this service",
             ));
         }
-        let (new, password) = self.check_signup(signup)?;
-        let hash = self.hash(password).await?;
-        let scope = self.grant_scope(None)?;
-        let now = self.0.clock.now();
-        let tx = self.0.store.write().await?;
-        let (mut tx, user) = match account::open(tx, self, &new, now).await? {
-            Opened::New(tx, user) => (tx, user),
-            _ if !self.0.settings.signup.reveal_taken => return Ok(SignedUp::Untold),
-            Opened::EmailTaken => return Err(account::email_taken()),
-            Opened::UsernameTaken => return Err(account::username_taken()),
-        };
-        sql::insert(&mut tx, user.id, &hash, now).await?;
-        event::write(
-            &mut tx,
-            &self.0.entropy,
-            Event::new("user.signed_up", now)
-                .of_user(user.id)
-                .seen_from(origin),
-        )
-        .await?;
-        self.0.metrics.signups.inc();
-        if !self.0.settings.signup.reveal_taken {
-            tx.commit().await?;
-            return Ok(SignedUp::Untold);
+        if self.0.settings.signup.reveal_taken {
+            let login = self.open_account(signup, origin).await?.log_in().await?;
+            return Ok(SignedUp::In(Box::new(login)));
         }
-        let proof = Proof {
-            user,
-            method: "password",
-            at: now,
-            brake: None,
-        };
-        Ok(SignedUp::In(Box::new(
-            self.log_in(tx, proof, scope, origin).await?,
-        )))
+        match self.open_account(signup, origin).await {
+            Ok(account) => account.commit().await.map(|_| SignedUp::Untold),
+            Err(error) if matches!(error.code(), Code::EmailTaken | Code::UsernameTaken) => {
+                Ok(SignedUp::Untold)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens an account without logging anybody in: for operators, imports and tests. `hash` is a PHC string or

@@ -10,6 +10,7 @@ use tokenhouse_verify::{Claims, Rejection, VerifiedToken};
 
 use crate::base::error::{Code, Error};
 use crate::base::id::{SessionId, UserId};
+use crate::base::secret::Secret;
 use crate::kernel::account::User;
 use crate::kernel::house::Tokenhouse;
 
@@ -73,6 +74,11 @@ impl AccessToken {
         .needs_scope(scope.to_owned()))
     }
 }
+
+/// Whatever token the request bears in its one `Authorization: Bearer` header, unread: for a door of the
+/// application that takes another kind of token there, such as a refresh token.
+#[derive(Clone, Debug)]
+pub struct BearerToken(pub Secret);
 
 /// The user who sends the request, as the database has them now; refuses everybody who is not logged in.
 ///
@@ -214,6 +220,14 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         Tokenhouse::from_ref(state).verify(bearer(parts)?.ok_or_else(missing)?)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for BearerToken {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        bearer(parts)?.map(Secret::from).map(Self).ok_or_else(missing)
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use self::extract::{AccessToken, CurrentUser, MaybeUser};
+pub use self::extract::{AccessToken, BearerToken, CurrentUser, MaybeUser};
 pub use self::refresh_token::{PREFIX, Presented, RefreshTokens};
 use super::account::User;
 use super::event::{self, Event};
@@ -225,7 +225,8 @@ impl Tokenhouse {
         match session.generation.saturating_sub(presented.generation) {
             // It became current between the two statements, which only a clock set back can do.
             ..=0 => Ok(Rotation::Unknown),
-            1 if age <= grace => Ok(Rotation::Replayed(session)),
+            // Without any grace not even the same instant forgives.
+            1 if !grace.is_zero() && age <= grace => Ok(Rotation::Replayed(session)),
             _ => {
                 self.end_reused(&session, origin, now).await?;
                 Ok(Rotation::Reused(session))
