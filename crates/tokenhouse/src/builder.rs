@@ -22,6 +22,7 @@ use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
 use crate::kernel::account::User;
+use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::metrics::Metrics;
@@ -316,6 +317,7 @@ impl Builder {
             hooks: self.hooks,
             metrics,
             observer: Arc::new(observer),
+            turns: Turns::default(),
             warned_of_unknown_addresses: std::sync::Once::new(),
             followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
             settings,

@@ -6,8 +6,11 @@
 //! nothing. An address the account has been used from has a brake of its own: a stranger who keeps an
 //! account braked does not keep its owner out.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{Context, SHA256};
-use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::house::Tokenhouse;
 use crate::base::error::{Code, Error};
@@ -15,8 +18,60 @@ use crate::base::http::Origin;
 use crate::base::id::UserId;
 use crate::base::store::{Executor, StoreError, query};
 
+/// A try that was counted. While it lasts, it takes one of the account's turns on this node: as many may be
+/// under way at once as the account bears wrong passwords, and the others wait. So a hundred right passwords
+/// at once all get in, each clearing the count, and a hundred wrong ones stay at the limit.
+#[derive(Debug)]
+pub(crate) struct Try {
+    key: BrakeKey,
+    house: Tokenhouse,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Try {
+    pub(crate) fn key(&self) -> &BrakeKey {
+        &self.key
+    }
+
+    /// Waits for its turn. Made before it waits, so that whoever gives up waiting is forgotten too.
+    async fn wait(house: &Tokenhouse, key: BrakeKey, at_once: u32) -> Self {
+        let turns = {
+            let mut all = house.0.turns.lock();
+            let at_once = usize::try_from(at_once.max(1)).unwrap_or(1);
+            Arc::clone(
+                all.entry(key.clone())
+                    .or_insert_with(|| Arc::new(Semaphore::new(at_once))),
+            )
+        };
+        let mut this = Self {
+            key,
+            house: house.clone(),
+            turn: None,
+        };
+        // It is never closed.
+        this.turn = turns.acquire_owned().await.ok();
+        this
+    }
+}
+
+impl Drop for Try {
+    fn drop(&mut self) {
+        self.turn = None;
+        let mut all = self.house.0.turns.lock();
+        if all
+            .get(&self.key)
+            .is_some_and(|turns| Arc::strong_count(turns) == 1)
+        {
+            all.remove(&self.key);
+        }
+    }
+}
+
+/// The turns of the accounts that are being tried at this moment.
+pub(crate) type Turns = parking_lot::Mutex<HashMap<BrakeKey, Arc<Semaphore>>>;
+
 /// What is braked: a digest, since for an unknown account it is made of what was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BrakeKey(Vec<u8>);
 
 impl BrakeKey {
@@ -52,7 +107,7 @@ pub(crate) async fn release(on: &mut impl Executor, key: &BrakeKey) -> Result<u6
 
 const SWEEP: &str = "DELETE FROM brakes WHERE theoretical_arrival < $1";
 
-pub(crate) async fn sweep(on: &mut impl Executor, now: Timestamp) -> Result<u64, StoreError> {
+pub(crate) async fn sweep(on: &mut impl Executor, now: jiff::Timestamp) -> Result<u64, StoreError> {
     query(SWEEP).bind(now).execute(on).await
 }
 
@@ -66,8 +121,7 @@ impl Tokenhouse {
         user: Option<UserId>,
         name: &str,
         origin: &Origin,
-        now: Timestamp,
-    ) -> Result<Option<BrakeKey>, Error> {
+    ) -> Result<Option<Try>, Error> {
         let settings = &self.0.settings.rate_limit;
         if !settings.account_enabled {
             return Ok(None);
@@ -87,6 +141,9 @@ impl Tokenhouse {
                 BrakeKey::of(&[b"unknown", name.as_bytes()])
             }
         };
+        let counted_try = Try::wait(self, key, settings.account_burst).await;
+        let key = counted_try.key();
+        let now = self.0.clock.now();
         let interval = i64::try_from(settings.account_interval.as_micros())
             .unwrap_or(i64::MAX / 1024)
             .max(1);
@@ -104,10 +161,10 @@ impl Tokenhouse {
             .execute(&mut self.0.store.single())
             .await?;
         if counted > 0 {
-            return Ok(Some(key));
+            return Ok(Some(counted_try));
         }
         let due: Option<(i64,)> = query(READ)
-            .bind(key.0)
+            .bind(key.0.clone())
             .optional(&mut self.0.store.read().await?)
             .await?;
         let wait = due

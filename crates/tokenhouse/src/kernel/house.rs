@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
 
 use super::account::User;
+use super::brake::Turns;
 use super::keys::Keyring;
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
@@ -74,6 +75,7 @@ pub(crate) struct House {
     pub(crate) address_limit: Option<AddressLimit>,
     pub(crate) proxies: TrustedProxies,
     pub(crate) cors: Option<tower_http::cors::CorsLayer>,
+    pub(crate) turns: Turns,
     pub(crate) warned_of_unknown_addresses: std::sync::Once,
     pub(crate) followed_until: tokio::sync::Mutex<Timestamp>,
 }

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::account::{self, User};
-use super::brake::{self, BrakeKey};
+use super::brake::{self, Try};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::session::{self, Session};
@@ -20,8 +20,8 @@ pub(crate) struct Proof {
     pub(crate) user: User,
     pub(crate) method: &'static str,
     pub(crate) at: Timestamp,
-    /// The brake that is loosened again by success.
-    pub(crate) brake: Option<BrakeKey>,
+    /// The try that success clears.
+    pub(crate) counted: Option<Try>,
 }
 
 /// A login that lacks nothing. It cannot be made outside this module.
@@ -62,14 +62,14 @@ impl Tokenhouse {
     pub(crate) async fn log_in(
         &self,
         mut tx: Tx,
-        proof: Proof,
+        mut proof: Proof,
         scope: String,
         origin: &Origin,
     ) -> Result<LoggedIn, Error> {
-        let brake = proof.brake.clone();
+        let counted = proof.counted.take();
         let login = self.complete(&mut tx, proof).await?;
-        if let Some(key) = brake {
-            brake::release(&mut tx, &key).await?;
+        if let Some(counted) = &counted {
+            brake::release(&mut tx, counted.key()).await?;
         }
         let (session, ended) = session::open(&mut tx, self, &login, scope, origin).await?;
         let event = Event {

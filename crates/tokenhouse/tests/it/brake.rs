@@ -119,6 +119,15 @@ on_both_engines! {
         assert_eq!(judged, 10, "no more passwords were looked at");
     }
 
+    async fn a_hundred_parallel_right_passwords_all_get_in(place: &Place) {
+        let api = Api::on(place).await;
+        api.signup("ada@example.org").await;
+        let logins = (0..100).map(|_| guess_from(&api, "192.0.2.1", PASSWORD));
+        let answers = futures_util::future::join_all(logins).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{:?}", answers.iter().find(|answer| answer.status != 200));
+        assert_eq!(guess_from(&api, "192.0.2.1", "wrong").await.status, 401);
+    }
+
     async fn it_is_kept_over_a_restart(place: &Place) {
         let api = Api::on(place).await;
         api.signup(ADA).await;

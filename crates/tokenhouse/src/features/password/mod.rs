@@ -176,7 +176,7 @@ impl Tokenhouse {
     /// `invalid_credentials`, the same in the same time for an unknown user; `account_locked`,
     /// `account_disabled` (only after the right password), `overloaded`.
     pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<LoggedIn, Error> {
-        let scope = self.grant_scope(login.scope.as_deref())?;
+        let scope = self.grant_scope(login.scope.as_deref().filter(|scope| !scope.is_empty()))?;
         let proof = self.prove(&login.identifier, login.password, origin).await?;
         let tx = self.0.store.write().await?;
         self.log_in(tx, proof, scope, origin).await
@@ -190,11 +190,10 @@ impl Tokenhouse {
             .hashing
             .has_room()
             .map_err(|error| self.hashing_error(error))?;
-        let now = self.0.clock.now();
         let known = sql::by_name(&mut self.0.store.read().await?, identifier).await?;
         let name = account::key(identifier);
-        let brake = self
-            .brake(known.as_ref().map(|known| known.user.id), &name, origin, now)
+        let counted = self
+            .brake(known.as_ref().map(|known| known.user.id), &name, origin)
             .await?;
         let stored = known.as_ref().and_then(|known| known.hash.clone());
         let (verdict, upgraded) = self
@@ -220,8 +219,8 @@ impl Tokenhouse {
         Ok(Proof {
             user: known.user,
             method: "password",
-            at: now,
-            brake,
+            at: self.0.clock.now(),
+            counted,
         })
     }
 
@@ -280,8 +279,8 @@ impl Tokenhouse {
                 "the account changed; log in again",
             ));
         }
-        if let Some(key) = &proof.brake {
-            crate::kernel::brake::release(&mut self.0.store.single(), key).await?;
+        if let Some(counted) = &proof.counted {
+            crate::kernel::brake::release(&mut self.0.store.single(), counted.key()).await?;
         }
         Ok(proof)
     }

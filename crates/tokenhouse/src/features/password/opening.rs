@@ -101,7 +101,7 @@ impl OpeningAccount {
             user: self.user,
             method: "password",
             at: self.at,
-            brake: None,
+            counted: None,
         };
         let scope = house.grant_scope(None)?;
         let login = house.log_in(self.tx, proof, scope, &self.origin).await?;

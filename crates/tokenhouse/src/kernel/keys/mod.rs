@@ -22,7 +22,7 @@ pub use self::signing::{KeyError, SigningKey};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use crate::base::entropy::Entropy;
-use crate::base::error::Error;
+use crate::base::error::{Code, Error};
 use crate::base::settings::Settings;
 use crate::base::store::{Store, Tx};
 
@@ -67,6 +67,11 @@ impl From<KeyringError> for Error {
     fn from(error: KeyringError) -> Self {
         match error {
             KeyringError::Store(error) => error.into(),
+            KeyringError::Contended => Self::new(
+                Code::Unavailable,
+                "another node is rotating keys at this moment; try again",
+            )
+            .retry_after(std::time::Duration::from_secs(1)),
             other => Self::internal(other),
         }
     }
@@ -266,7 +271,7 @@ impl Tokenhouse {
         let shared_secret = wanted_secret(settings).map_err(KeyringError::from)?.is_some();
         if shared_secret {
             return Err(Error::new(
-                crate::base::error::Code::Forbidden,
+                Code::Forbidden,
                 "the HS256 secret comes from the settings: change tokens.secret there",
             ));
         }
@@ -310,13 +315,12 @@ impl Tokenhouse {
     /// When it is no P-256, Ed25519 or RSA (at least 2048 bits) key, or signs another algorithm than the
     /// settings ask for.
     pub async fn import_key(&self, pem: &str) -> Result<String, Error> {
-        let invalid =
-            |error: KeyError| Error::new(crate::base::error::Code::InvalidFields, error.to_string());
+        let invalid = |error: KeyError| Error::new(Code::InvalidFields, error.to_string());
         let wanted = self.0.settings.tokens.algorithm;
         let key = SigningKey::from_pem(pem, wanted).map_err(invalid)?;
         if key.algorithm() != wanted {
             return Err(Error::new(
-                crate::base::error::Code::InvalidFields,
+                Code::InvalidFields,
                 format!(
                     "the key signs {}, but tokens.algorithm is {wanted}; set it to {0} first",
                     key.algorithm()
