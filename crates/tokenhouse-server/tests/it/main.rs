@@ -7,7 +7,6 @@
     reason = "that is how a test fails, in its helpers too"
 )]
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test wants to fail here")]
 
 mod configuration;
 mod keys;
