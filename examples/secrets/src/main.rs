@@ -27,13 +27,18 @@ async fn main() -> anyhow::Result<()> {
     let house = secrets::rules(builder, &config).build().await?;
     let routes = secrets::routes(house.clone());
 
-    let listener = TcpListener::bind(&bind).await.with_context(|| format!("cannot listen on {bind}"))?;
+    let listener = TcpListener::bind(&bind)
+        .await
+        .with_context(|| format!("cannot listen on {bind}"))?;
     println!("secrets listens on http://{}", listener.local_addr()?);
-    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async {
-            let _ = tokio::signal::ctrl_c().await;
-        })
-        .await?;
+    axum::serve(
+        listener,
+        routes.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+    .await?;
     house.close().await;
     Ok(())
 }
