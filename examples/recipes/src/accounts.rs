@@ -37,7 +37,7 @@ pub(crate) struct NewSubmitter {
 }
 
 /// Sign up
-#[utoipa::path(post, path = "/api/v1/auth/signup", responses(
+#[utoipa::path(post, path = "/api/v1/auth/signup", request_body = NewSubmitter, responses(
     (status = 201, body = Submitter), (status = 400, description = "The e-mail address is taken"),
     (status = 422, description = "Not acceptable"),
 ))]

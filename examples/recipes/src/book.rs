@@ -44,7 +44,7 @@ pub(crate) struct NewRecipe {
 /// Submit a recipe
 ///
 /// It belongs to whoever is logged in, whatever the body says.
-#[utoipa::path(post, path = "/api/v1/recipes/", security(("login" = [])), responses(
+#[utoipa::path(post, path = "/api/v1/recipes/", request_body = NewRecipe, security(("login" = [])), responses(
     (status = 201, body = Recipe), (status = 401, description = "Not logged in"),
 ))]
 pub(crate) async fn create(

@@ -100,7 +100,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
             label        TEXT NOT NULL,
             source       TEXT NOT NULL,
             url          TEXT NOT NULL,
-            submitter_id BLOB NOT NULL REFERENCES submitters (user_id) ON DELETE CASCADE
+            submitter_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE
         );
         CREATE INDEX recipes_by_submitter ON recipes (submitter_id)",
     postgres: "
@@ -114,7 +114,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
             label        TEXT NOT NULL,
             source       TEXT NOT NULL,
             url          TEXT NOT NULL,
-            submitter_id UUID NOT NULL REFERENCES submitters (user_id) ON DELETE CASCADE
+            submitter_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE
         );
         CREATE INDEX recipes_by_submitter ON recipes (submitter_id)",
 }];
