@@ -1,6 +1,9 @@
 // A house to visit and a browser to visit it with.
 
 import { execFileSync, spawn } from "node:child_process";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
@@ -17,7 +20,19 @@ export async function house(mount = "") {
   const command = (!mount && process.env.TOKENHOUSE_TEST_COMMAND) ||
     `cargo build --quiet --workspace --features tokenhouse/testing --example serve &&
      exec "\${CARGO_TARGET_DIR:-target}/debug/examples/serve" ${mount}`;
-  const server = spawn("bash", ["-c", command], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+  return start(command, { cwd: root });
+}
+
+// One of the programs under examples/, in a folder of its own, on a port of its own.
+export async function example(name, environment) {
+  const cwd = await mkdtemp(join(tmpdir(), `tokenhouse-${name}-`));
+  const command = `cd "${root}" && cargo build --quiet --workspace --features tokenhouse/testing --bin ${name} &&
+     target=$(realpath "\${CARGO_TARGET_DIR:-target}") && cd "${cwd}" && exec "$target/debug/${name}"`;
+  return start(command, { env: { ...process.env, ...environment, BIND: "127.0.0.1:0", NO_COLOR: "1" } });
+}
+
+async function start(command, options) {
+  const server = spawn("bash", ["-c", command], { ...options, stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => server.once("exit", resolve));
   const lines = createInterface({ input: server.stdout });
   const url = await new Promise((resolve, reject) => {

@@ -1,7 +1,10 @@
 //! What an application's own routes can have of the house's.
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use axum::{Json, Router};
+use http::header::CACHE_CONTROL;
+use utoipa::openapi::OpenApi;
 
 use crate::base::http::observe::observe;
 use crate::kernel::house::Tokenhouse;
@@ -15,6 +18,17 @@ impl Tokenhouse {
         routes
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn_with_state(self.0.observer.clone(), observe))
+    }
+
+    /// The documentation page for an application's own description: `/docs`, and `/openapi.json` beside it. Nest it where
+    /// the described paths are; *Authorize* logs in at the `tokenUrl` of the description's password flow.
+    pub fn documentation<S: Clone + Send + Sync + 'static>(&self, description: OpenApi) -> Router<S> {
+        let serve = move || {
+            let description = description.clone();
+            async move { ([(CACHE_CONTROL, "no-cache")], Json(description)) }
+        };
+        let routes = crate::docs::routes().with_state::<S>(self.clone());
+        self.observed(routes.route("/openapi.json", get(serve)))
     }
 
     /// Routes of the application that take credentials, limited per address as the house's own are

@@ -1,6 +1,7 @@
-//! `cargo run -p azepug`; see the README.
+//! `cargo run -p azepug`; see the README. `cargo run -p azepug import < users.jsonl` moves users in.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use azepug::config::{Config, variable};
@@ -8,7 +9,17 @@ use tokenhouse::{Secret, Tokenhouse};
 use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("azepug: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
@@ -25,15 +36,29 @@ async fn main() -> anyhow::Result<()> {
         .master_key_file("azepug.master-key")
         .configure(|settings| settings.master_key = variable("MASTER_KEY").map(Secret::from));
     let house = azepug::rules(builder, &config).build().await?;
+    if std::env::args().nth(1).as_deref() == Some("import") {
+        let lines = std::io::read_to_string(std::io::stdin())?;
+        println!(
+            "{} users imported",
+            azepug::import::import_lines(&house, &lines).await?
+        );
+        house.close().await;
+        return Ok(());
+    }
     let routes = azepug::routes(house.clone());
 
-    let listener = TcpListener::bind(&bind).await.with_context(|| format!("cannot listen on {bind}"))?;
+    let listener = TcpListener::bind(&bind)
+        .await
+        .with_context(|| format!("cannot listen on {bind}"))?;
     println!("azepug listens on http://{}", listener.local_addr()?);
-    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async {
-            let _ = tokio::signal::ctrl_c().await;
-        })
-        .await?;
+    axum::serve(
+        listener,
+        routes.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+    .await?;
     house.close().await;
     Ok(())
 }

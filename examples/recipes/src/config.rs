@@ -18,14 +18,17 @@ impl Config {
     /// # Errors
     /// A sentence about the first that is missing or makes no sense.
     pub fn from_environment() -> anyhow::Result<Self> {
-        let secret = variable("JWT_SECRET")
-            .context("JWT_SECRET is not set; `openssl rand -hex 32` makes one")?;
+        let secret =
+            variable("JWT_SECRET").context("JWT_SECRET is not set; `openssl rand -hex 32` makes one")?;
         ensure!(
             secret.len() >= 32,
             "JWT_SECRET must have at least 32 characters; `openssl rand -hex 32` makes one"
         );
         let minutes = match variable("ACCESS_TOKEN_EXPIRE_MINUTES") {
-            Some(text) => text.parse().ok().context("ACCESS_TOKEN_EXPIRE_MINUTES must be a number of minutes")?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .context("ACCESS_TOKEN_EXPIRE_MINUTES must be a number of minutes")?,
             None => 60 * 24 * 8,
         };
         Ok(Self {

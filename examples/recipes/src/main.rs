@@ -1,6 +1,7 @@
 //! `cargo run -p recipes`; see the README.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use recipes::config::{Config, variable};
@@ -8,7 +9,17 @@ use tokenhouse::{Secret, Tokenhouse};
 use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("recipes: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
@@ -27,13 +38,18 @@ async fn main() -> anyhow::Result<()> {
     let house = recipes::rules(builder, &config).build().await?;
     let routes = recipes::routes(house.clone());
 
-    let listener = TcpListener::bind(&bind).await.with_context(|| format!("cannot listen on {bind}"))?;
+    let listener = TcpListener::bind(&bind)
+        .await
+        .with_context(|| format!("cannot listen on {bind}"))?;
     println!("recipes listens on http://{}", listener.local_addr()?);
-    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async {
-            let _ = tokio::signal::ctrl_c().await;
-        })
-        .await?;
+    axum::serve(
+        listener,
+        routes.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+    .await?;
     house.close().await;
     Ok(())
 }

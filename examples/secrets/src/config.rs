@@ -25,7 +25,10 @@ impl Config {
             "APP_SECRET_STRING must have at least 32 characters; `openssl rand -hex 32` makes one"
         );
         let minutes = match variable("ACCESS_TOKEN_EXPIRE_MINUTES") {
-            Some(text) => text.parse().ok().context("ACCESS_TOKEN_EXPIRE_MINUTES must be a number of minutes")?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .context("ACCESS_TOKEN_EXPIRE_MINUTES must be a number of minutes")?,
             None => 30,
         };
         Ok(Self {

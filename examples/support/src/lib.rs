@@ -19,8 +19,8 @@ mod client;
 mod postgres;
 mod python;
 
-pub use client::{Answer, App, members, segment};
-pub use python::{interpreter, python, skipped};
+pub use client::{Answer, App, members, segment, signed};
+pub use python::{TUTORIAL_USER, interpreter, python, skipped};
 
 use tempfile::TempDir;
 

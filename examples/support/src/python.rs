@@ -30,6 +30,31 @@ pub fn python(program: &str, given: &Value) -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
 }
 
+/// The row that the tutorials with a salt column would have written for `email`, `username` and `password`: their own
+/// `AuthService`, and the columns of their `users` table.
+pub const TUTORIAL_USER: &str = r#"
+import json, sys
+import bcrypt
+from passlib.context import CryptContext
+
+pwd_context = CryptContext(schemes=["bcrypt"], deprecated="auto")
+
+class AuthService:
+    def generate_salt(self) -> str:
+        return bcrypt.gensalt().decode()
+    def hash_password(self, *, password: str, salt: str) -> str:
+        return pwd_context.hash(password + salt)
+
+given = json.load(sys.stdin)
+service = AuthService()
+salt = service.generate_salt()
+print(json.dumps({
+    "id": 1, "email": given["email"], "username": given["username"], "email_verified": False, "salt": salt,
+    "password": service.hash_password(password=given["password"], salt=salt), "is_active": True,
+    "is_superuser": False, "created_at": "2021-05-16T15:19:30.408545", "updated_at": "2021-05-16T15:19:30.408578",
+}))
+"#;
+
 /// The interpreter that `scripts/python-env` makes.
 #[must_use]
 pub fn interpreter() -> Option<&'static str> {

@@ -10,8 +10,14 @@ const mount = new URL(".", description);
 function remount(response) {
   if (response.url !== description.href || !response.ok) return response;
   const openapi = JSON.parse(response.text);
+  const served = (openapi.servers?.[0]?.url ?? "").replace(/\/$/, "");
   openapi.servers = [{ url: mount.pathname.replace(/\/$/, "") || "/" }];
-  openapi.components.securitySchemes.password.flows.password.tokenUrl = new URL("auth/login", mount).href;
+  for (const scheme of Object.values(openapi.components?.securitySchemes ?? {})) {
+    for (const flow of Object.values(scheme.flows ?? {})) {
+      if (!flow.tokenUrl?.startsWith(served + "/")) continue;
+      flow.tokenUrl = new URL(flow.tokenUrl.slice(served.length + 1), mount).href;
+    }
+  }
   response.text = JSON.stringify(openapi);
   return response;
 }
