@@ -190,7 +190,11 @@ impl World<'_> {
                 }
             }
             Act::Present { session, behind } => self.present(session, behind, false).await,
-            Act::PresentElsewhere { session, behind } => self.present(session, behind, true).await,
+            Act::PresentElsewhere { session, behind } => {
+                self.present(session, behind, true).await;
+                // What was ended there is known here once it has followed.
+                self.here.test.follow().await;
+            }
             Act::Logout { session } => {
                 if let Some(bearer) = self.bearer(session).await {
                     self.here.logout(&bearer).await.is(204);
