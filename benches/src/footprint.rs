@@ -165,7 +165,7 @@ async fn growth(options: &Options, report: &mut Report) -> anyhow::Result<()> {
         &[own],
         Some(Goal::AtMost(60.0, 60.0)),
     );
-    log_in(&large, &few_large, 64, options.round).await?;
+    log_in(&large, &few_large, 64, crate::load::Pace::Closed, options.round).await?;
     let (all, own) = large.memory()?;
     report.figure(&section, "memory after logins too", "MiB", &[all], None);
     // Each hashing thread keeps its 19 MiB.

@@ -43,10 +43,11 @@ pub async fn log_in(
     process: &Process,
     people: &[Person],
     connections: usize,
+    pace: Pace,
     length: Duration,
 ) -> anyhow::Result<Load> {
     let scripts = LoggingIn::scripts(people, connections);
-    Ok(load::run(process.address, scripts, Pace::Closed, length).await?.0)
+    Ok(load::run(process.address, scripts, pace, length).await?.0)
 }
 
 pub async fn measure(options: &Options, report: &mut Report) -> anyhow::Result<()> {
@@ -64,7 +65,9 @@ pub async fn measure(options: &Options, report: &mut Report) -> anyhow::Result<(
         signups.push(load.rate(201));
         people.extend(more);
         let cpu = house.cpu()?;
-        let load = log_in(&house, &people, 64, length).await?.all(200)?;
+        let load = log_in(&house, &people, 64, Pace::Closed, length)
+            .await?
+            .all(200)?;
         #[allow(clippy::cast_precision_loss, reason = "a count")]
         login_cpu.push((house.cpu()? - cpu) / load.latencies.len() as f64 * 1000.0);
         logins.push(load.rate(200));
