@@ -8,6 +8,7 @@
 )]
 
 mod account_deletion;
+mod application;
 mod architecture;
 mod brake;
 mod contract;
