@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde::Deserialize;
-use tokenhouse::{Email, NewUser, Tokenhouse, User, Username, salted_bcrypt};
+use tokenhouse::{Code, Email, Error, NewUser, Tokenhouse, User, Username, salted_bcrypt};
 
 /// A row of the tutorial's `users` table, as PostgreSQL's `row_to_json` writes it.
 #[derive(Deserialize)]
@@ -44,22 +44,33 @@ pub async fn import(house: &Tokenhouse, row: &Row) -> anyhow::Result<User> {
     Ok(house.set_user_active(user.id, false).await?)
 }
 
-/// Imports one row a line, and says how many.
+/// Imports one row a line, and says how many. Whose address is there already is left as they are, and named on the terminal,
+/// so that an import can be run again.
 ///
 /// # Errors
 /// At the first row that cannot be imported; those before it are.
 pub async fn import_lines(house: &Tokenhouse, lines: &str) -> anyhow::Result<usize> {
-    let lines = lines
+    let mut count = 0;
+    for (index, line) in lines
         .lines()
         .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    let mut count = 0;
-    for (index, line) in lines {
-        let row: Row = serde_json::from_str(line).with_context(|| format!("line {}", index + 1))?;
-        import(house, &row)
-            .await
-            .with_context(|| format!("line {}", index + 1))?;
-        count += 1;
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
+        let number = index + 1;
+        let row: Row = serde_json::from_str(line).with_context(|| format!("line {number}"))?;
+        match import(house, &row).await {
+            Ok(_) => count += 1,
+            Err(error) if is_there_already(&error) => {
+                eprintln!("line {number}: {} is there already", row.email)
+            }
+            Err(error) => return Err(error.context(format!("line {number}"))),
+        }
     }
     Ok(count)
+}
+
+fn is_there_already(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Error>()
+        .is_some_and(|error| error.code() == Code::EmailTaken)
 }

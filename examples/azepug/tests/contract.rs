@@ -135,3 +135,23 @@ print(json.dumps(payload))
         log_in(&app).await;
     }
 }
+
+#[test]
+fn without_a_good_secret_it_does_not_start() {
+    let program = env!("CARGO_BIN_EXE_azepug");
+    for environment in [&[][..], &[("SECRET_KEY", "")], &[("SECRET_KEY", "SECRET_STRING")]] {
+        let said = example_support::refusal(program, environment);
+        assert!(
+            said.starts_with("azepug: SECRET_KEY ") && said.contains("openssl rand -hex 32"),
+            "{said}"
+        );
+    }
+    for (name, value) in [
+        ("JWT_ALGORITHM", "RS256"),
+        ("JWT_TOKEN_PREFIX", "Token"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "soon"),
+    ] {
+        let said = example_support::refusal(program, &[("SECRET_KEY", SECRET), (name, value)]);
+        assert!(said.contains(name), "{said}");
+    }
+}

@@ -129,3 +129,15 @@ print(json.dumps(payload))
         }
     }
 }
+
+#[test]
+fn without_a_good_secret_it_does_not_start() {
+    let program = env!("CARGO_BIN_EXE_posts");
+    for environment in [&[][..], &[("SECRET_KEY", "")], &[("SECRET_KEY", "SECRET_STRING")]] {
+        let said = example_support::refusal(program, environment);
+        assert!(
+            said.starts_with("posts: SECRET_KEY ") && said.contains("openssl rand -hex 32"),
+            "{said}"
+        );
+    }
+}

@@ -175,3 +175,15 @@ print(json.dumps(payload))
         }
     }
 }
+
+#[test]
+fn without_a_good_secret_it_does_not_start() {
+    let program = env!("CARGO_BIN_EXE_recipes");
+    for environment in [&[][..], &[("JWT_SECRET", "")], &[("JWT_SECRET", "SECRET_STRING")]] {
+        let said = example_support::refusal(program, environment);
+        assert!(
+            said.starts_with("recipes: JWT_SECRET ") && said.contains("openssl rand -hex 32"),
+            "{said}"
+        );
+    }
+}

@@ -139,3 +139,19 @@ print(json.dumps([payload["sub"], payload["exp"] - payload["iat"]]))
         }
     }
 }
+
+#[test]
+fn without_a_good_secret_it_does_not_start() {
+    let program = env!("CARGO_BIN_EXE_secrets");
+    for environment in [
+        &[][..],
+        &[("APP_SECRET_STRING", "")],
+        &[("APP_SECRET_STRING", "SECRET_STRING")],
+    ] {
+        let said = example_support::refusal(program, environment);
+        assert!(
+            said.starts_with("secrets: APP_SECRET_STRING ") && said.contains("openssl rand -hex 32"),
+            "{said}"
+        );
+    }
+}

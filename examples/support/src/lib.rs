@@ -65,6 +65,27 @@ impl Place {
     }
 }
 
+/// Starts a program with this environment and nothing else, in an empty folder; it must refuse, and what it says is given.
+#[must_use]
+pub fn refusal(program: &str, environment: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(program)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "it left something behind"
+    );
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
+
 /// Makes two tests of one body: `name::sqlite` and `name::postgres`.
 #[macro_export]
 macro_rules! on_both_engines {
