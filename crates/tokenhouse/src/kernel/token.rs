@@ -1,11 +1,12 @@
 //! Minting access tokens (RFC 9068), and the answer that carries them (RFC 6749 §5.1).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokenhouse_verify::{Audience, Claims, header_segment_with_session};
+use tokenhouse_verify::{Audience, Claims, MAX_TOKEN_LENGTH, header_segment_with_session};
 
 use super::account::User;
 use super::house::Tokenhouse;
@@ -13,6 +14,7 @@ use super::session::Session;
 use crate::base::clock::after;
 use crate::base::error::Error;
 use crate::base::secret::Secret;
+use crate::base::settings::Settings;
 
 /// Claims that only the house itself writes: RFC 9068 §2.2, RFC 7519 §4.1 and those that confirm a key or
 /// an actor, which a resource server would believe.
@@ -51,6 +53,14 @@ pub struct TokenSet {
     pub refresh_token: Secret,
     /// What the tokens may be used for, separated by spaces.
     pub scope: String,
+}
+
+/// When every access token minted until `minted` has died, wherever it is: with a day's margin, for clocks and for the
+/// longer lifetimes that the settings may have had before.
+pub(crate) fn all_dead(settings: &Settings, minted: Timestamp) -> Timestamp {
+    const MARGIN: Duration = Duration::from_secs(86_400);
+    let tokens = &settings.tokens;
+    after(minted, (*tokens.access_lifetime).max(MARGIN) + *tokens.leeway)
 }
 
 impl Tokenhouse {
@@ -120,6 +130,11 @@ impl Tokenhouse {
         let signature = ring.active.sign(token.as_bytes()).map_err(Error::internal)?;
         token.push('.');
         BASE64URL_NOPAD.encode_append(&signature, &mut token);
+        if token.len() > MAX_TOKEN_LENGTH {
+            return Err(Error::internal(
+                "the claims make an access token longer than any verifier reads",
+            ));
+        }
         Ok(TokenSet {
             access_token: Secret::from(token),
             expires_in,

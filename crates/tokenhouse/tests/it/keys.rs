@@ -96,6 +96,54 @@ fn der(pem: &str) -> Vec<u8> {
 }
 
 on_both_engines! {
+    async fn two_houses_that_tend_at_once_rotate_once(place: &Place) {
+        let first = Api::on(place).await;
+        first.house().tend().await.unwrap();
+        let second = Api::on(place).await;
+        for api in [&first, &second] {
+            api.test.advance(Duration::from_secs(91 * 86_400));
+        }
+        first.house().tend().await.unwrap();
+        second.house().tend().await.unwrap();
+        let retired = second.house().keys().iter().filter(|key| key.state == "retired").count();
+        assert_eq!(retired, 1);
+    }
+
+    async fn a_token_of_a_key_this_house_has_not_seen_yet_is_taken(place: &Place) {
+        let first = Api::on(place).await;
+        first.house().tend().await.unwrap();
+        let second = Api::on(place).await;
+        first.house().rotate_keys().await.unwrap();
+        first.house().rotate_keys().await.unwrap();
+        let ada = first.signup("ada@example.org").await;
+        second.me(&ada.access).await.is(200);
+    }
+
+    async fn imports_at_once_tell_of_no_key_that_does_not_sign(place: &Place) {
+        let mut houses = Vec::new();
+        for _ in 0..4 {
+            houses.push(Api::on(place).await);
+        }
+        for _ in 0..4 {
+            let imports = houses.iter().map(|api| {
+                let key = aws_lc_rs::signature::EcdsaKeyPair::generate_pkcs8(
+                    &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+                    &aws_lc_rs::rand::SystemRandom::new(),
+                )
+                .unwrap();
+                let base64 = data_encoding::BASE64.encode(key.as_ref());
+                let pem = format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n");
+                async move { api.house().import_key(&pem).await }
+            });
+            let told = futures_util::future::join_all(imports).await;
+            houses[0].test.follow().await;
+            let known: Vec<_> = houses[0].house().keys().into_iter().map(|key| key.kid).collect();
+            for kid in told.into_iter().filter_map(Result::ok) {
+                assert!(known.contains(&kid), "{kid} was said to sign and is not there");
+            }
+        }
+    }
+
     async fn a_new_house_signs_with_its_own_key(place: &Place) {
         let api = Api::on(place).await;
         let tokens = api.signup("ada@example.org").await;

@@ -37,6 +37,52 @@ fn session_of(tokens: &Tokens) -> SessionId {
 }
 
 on_both_engines! {
+    async fn a_clock_that_jumps_ahead_and_returns_revives_no_logged_out_token(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = api.signup("ada@example.org").await;
+        api.logout(&ada.access).await.is(204);
+        api.test.advance(Duration::from_secs(180));
+        api.test.follow().await;
+        api.test.advance(Duration::from_secs(3600));
+        api.test.follow().await;
+        api.test.set_back(Duration::from_secs(3600));
+        api.test.follow().await;
+        api.me(&ada.access).await.problem(401, "token_revoked");
+    }
+
+    async fn a_shorter_lifetime_in_the_settings_revives_no_logged_out_token(place: &Place) {
+        let long = Api::with(place, |builder| {
+            builder.configure(|settings| settings.tokens.access_lifetime = Period::days(1))
+        })
+        .await;
+        let ada = long.signup("ada@example.org").await;
+        let short = Api::on(place).await;
+        short.logout(&ada.access).await.is(204);
+        short.test.advance(Duration::from_secs(17 * 60));
+        short.test.follow().await;
+        short.me(&ada.access).await.problem(401, "token_revoked");
+    }
+
+    async fn logging_out_ends_the_bearers_session_whatever_refresh_token_comes_along(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = api.signup("ada@example.org").await;
+        api.post("/auth/logout", Some(&ada.access), json!({ "refresh_token": "thr_stale" })).await.is(204);
+        api.me(&ada.access).await.problem(401, "token_revoked");
+        let (first, second) = (api.login("ada@example.org").await, api.login("ada@example.org").await);
+        api.post("/auth/logout", Some(&first.access), json!({ "refresh_token": second.refresh })).await.is(204);
+        api.me(&first.access).await.problem(401, "token_revoked");
+        api.me(&second.access).await.problem(401, "token_revoked");
+    }
+
+    async fn one_failing_sweep_does_not_stop_the_rotation_of_keys(place: &Place) {
+        let api = Api::on(place).await;
+        api.house().tend().await.unwrap();
+        api.test.advance(Duration::from_secs(91 * 86_400));
+        api.change(query("ALTER TABLE brakes RENAME TO gone")).await;
+        assert!(api.house().tend().await.is_err());
+        assert!(api.house().keys().iter().any(|key| key.state == "retired"));
+    }
+
     async fn a_refresh_token_works_once_and_its_replay_gets_the_same_successor(place: &Place) {
         let api = Api::on(place).await;
         let first = api.signup("ada@example.org").await;

@@ -340,13 +340,9 @@ impl Tokenhouse {
     }
 
     fn password_policy(&self) -> PasswordPolicy {
-        let settings = &self.0.settings.passwords;
         PasswordPolicy {
-            min_length: settings.min_length,
-            max_length: settings.max_length,
-            check_common: settings.check_common,
             custom: self.0.hooks.password_rule.clone(),
-            ..PasswordPolicy::default()
+            ..PasswordPolicy::of(&self.0.settings.passwords)
         }
     }
 

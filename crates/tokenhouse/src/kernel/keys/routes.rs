@@ -20,7 +20,7 @@ pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
 async fn jwks(State(house): State<Tokenhouse>) -> Response {
     let headers = [
         (CONTENT_TYPE, "application/jwk-set+json"),
-        (CACHE_CONTROL, "public, max-age=300, stale-while-revalidate=3600"),
+        (CACHE_CONTROL, "public, max-age=300"),
     ];
     (headers, house.0.keys.ring().jwks.clone()).into_response()
 }

@@ -147,18 +147,21 @@ impl Tokenhouse {
     /// # Errors
     /// `token_invalid`, `token_expired`, `token_revoked`.
     pub fn verify(&self, token: &str) -> Result<AccessToken, Error> {
+        self.check(token).map_err(refused)
+    }
+
+    fn check(&self, token: &str) -> Result<AccessToken, Rejection> {
         let now = u64::try_from(self.0.clock.now().as_second()).unwrap_or(0);
-        self.0
-            .verifier
-            .verify_at(token, now)
-            .map(AccessToken)
-            .map_err(|rejection| match rejection {
-                Rejection::Expired => Error::new(Code::TokenExpired, "the access token has expired"),
-                Rejection::Revoked => {
-                    Error::new(Code::TokenRevoked, "the session of this access token is over")
-                }
-                other => invalid(&other.to_string()),
-            })
+        self.0.verifier.verify_at(token, now).map(AccessToken)
+    }
+
+    /// The same for a request: a key that this node does not know may be one that another node has just begun to
+    /// sign with.
+    async fn authenticate(&self, token: &str) -> Result<AccessToken, Error> {
+        match self.check(token) {
+            Err(Rejection::UnknownKey { .. }) if self.look_for_new_keys().await => self.verify(token),
+            checked => checked.map_err(refused),
+        }
     }
 
     async fn current_user(&self, token: AccessToken) -> Result<CurrentUser, Error> {
@@ -181,6 +184,14 @@ impl Tokenhouse {
     }
 }
 
+fn refused(rejection: Rejection) -> Error {
+    match rejection {
+        Rejection::Expired => Error::new(Code::TokenExpired, "the access token has expired"),
+        Rejection::Revoked => Error::new(Code::TokenRevoked, "the session of this access token is over"),
+        other => invalid(&other.to_string()),
+    }
+}
+
 fn invalid(why: &str) -> Error {
     Error::new(
         Code::TokenInvalid,
@@ -197,10 +208,14 @@ fn bearer(parts: &Parts) -> Result<Option<&str>, Error> {
     if values.next().is_some() {
         return Err(invalid("there is more than one Authorization header"));
     }
-    let scheme_and_token = value.to_str().ok().and_then(|text| text.split_once(' '));
-    match scheme_and_token {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
-        _ => Err(invalid("the Authorization header must be `Bearer` and the token")),
+    let text = value
+        .to_str()
+        .map_err(|_| invalid("the Authorization header is no text"))?;
+    match text.split_once(' ').unwrap_or((text, "")) {
+        // RFC 6750 §3.1: another scheme is told which one would do, and nothing of an error.
+        (scheme, _) if !scheme.eq_ignore_ascii_case("bearer") => Err(missing()),
+        (_, token) if token.trim().is_empty() => Err(invalid("nothing follows `Bearer`")),
+        (_, token) => Ok(Some(token.trim())),
     }
 }
 
@@ -219,7 +234,9 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        Tokenhouse::from_ref(state).verify(bearer(parts)?.ok_or_else(missing)?)
+        Tokenhouse::from_ref(state)
+            .authenticate(bearer(parts)?.ok_or_else(missing)?)
+            .await
     }
 }
 
@@ -239,9 +256,10 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
-        bearer(parts)?
-            .map(|token| Tokenhouse::from_ref(state).verify(token))
-            .transpose()
+        match bearer(parts)? {
+            Some(token) => Tokenhouse::from_ref(state).authenticate(token).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -254,7 +272,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let house = Tokenhouse::from_ref(state);
-        let token = house.verify(bearer(parts)?.ok_or_else(missing)?)?;
+        let token = house.authenticate(bearer(parts)?.ok_or_else(missing)?).await?;
         house.current_user(token).await
     }
 }

@@ -10,8 +10,6 @@ mod refresh_token;
 pub(crate) mod routes;
 mod sql;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 pub use self::extract::{AccessToken, BearerToken, CurrentUser, MaybeUser};
@@ -20,7 +18,7 @@ use super::account::User;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::login::Complete;
-use super::token::TokenSet;
+use super::token::{TokenSet, all_dead};
 use crate::base::clock::{after, before};
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
@@ -355,18 +353,16 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Removes sessions and revocations that have nothing to tell any more.
-    pub(crate) async fn sweep_sessions(&self, now: Timestamp) -> Result<u64, Error> {
-        let mut gone = sql::sweep_revocations(&mut self.0.store.single(), now).await?;
+    /// Removes sessions and revocations that have nothing to tell any more, page by page.
+    pub(crate) async fn sweep_sessions(&self, now: Timestamp) -> Result<(), Error> {
+        while sql::sweep_revocations(&mut self.0.store.single(), now).await? > 0 {}
         let mut next = Some(SessionId(uuid::Uuid::nil()));
         while let Some(after) = next {
             let mut tx = self.0.store.write().await?;
-            let (count, end) = sql::sweep_page(&mut tx, after, self.idle_since(now), now).await?;
+            next = sql::sweep_page(&mut tx, after, self.idle_since(now), now).await?;
             tx.commit().await?;
-            gone += count;
-            next = end;
         }
-        Ok(gone)
+        Ok(())
     }
 
     /// After the commit: this node refuses them before it answers.
@@ -380,11 +376,9 @@ impl Tokenhouse {
 
     /// Its last access token was minted by now; or later, if the clock has been set back since.
     fn ended(&self, id: SessionId, rotated_at: Timestamp, now: Timestamp) -> Ended {
-        let tokens = &self.0.settings.tokens;
-        let longest = *tokens.access_lifetime + *tokens.leeway + Duration::from_secs(60);
         Ended {
             id,
-            forget_at: after(now.max(rotated_at), longest),
+            forget_at: all_dead(&self.0.settings, now.max(rotated_at)),
         }
     }
 

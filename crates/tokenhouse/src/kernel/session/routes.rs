@@ -89,18 +89,20 @@ async fn logout(
     body: Option<Body>,
 ) -> Result<StatusCode, Error> {
     let refresh_token = body.map(read_refresh_token).transpose()?.flatten();
-    match (refresh_token, bearer) {
-        (Some(token), bearer) => {
-            house.end_session_of(&token, &origin).await?;
-            if let Ok(Some(token)) = bearer {
-                house.log_out(&token, &origin).await?;
+    match (bearer, refresh_token) {
+        // Whoever is logged in by the access token is logged out, whatever comes along with it.
+        (Ok(Some(bearer)), refresh_token) => {
+            house.log_out(&bearer, &origin).await?;
+            if let Some(token) = refresh_token {
+                match house.end_session_of(&token, &origin).await {
+                    Err(error) if error.code() != Code::RefreshInvalid => return Err(error),
+                    _ => {}
+                }
             }
         }
-        (None, Ok(Some(token))) => {
-            house.log_out(&token, &origin).await?;
-        }
-        (None, Err(error)) => return Err(error),
-        (None, Ok(None)) => {
+        (_, Some(token)) => house.end_session_of(&token, &origin).await?,
+        (Err(error), None) => return Err(error),
+        (Ok(None), None) => {
             return Err(Error::new(
                 Code::TokenMissing,
                 "send the access token as a bearer, or the refresh token in the body",

@@ -138,9 +138,10 @@ pub(super) async fn beyond(
 }
 
 const KNOWN_NETWORK: &str = "
-    SELECT COUNT(*)
+    SELECT 1
     FROM sessions
-    WHERE user_id = $1 AND network = $2";
+    WHERE user_id = $1 AND network = $2
+    LIMIT 1";
 
 /// Whether the user has logged in from there before, as far as sessions are remembered.
 pub(super) async fn known_network(
@@ -148,8 +149,8 @@ pub(super) async fn known_network(
     user: UserId,
     network: &str,
 ) -> Result<bool, StoreError> {
-    let (count,): (i64,) = query(KNOWN_NETWORK).bind(user).bind(network).one(on).await?;
-    Ok(count > 0)
+    let one: Option<(i64,)> = query(KNOWN_NETWORK).bind(user).bind(network).optional(on).await?;
+    Ok(one.is_some())
 }
 
 const END: &str = "
@@ -215,7 +216,9 @@ pub(super) async fn revoked_since(
     query(REVOKED_SINCE).bind(since).bind(now).all(on).await
 }
 
-const SWEEP_REVOCATIONS: &str = "DELETE FROM revocations WHERE forget_at < $1";
+const SWEEP_REVOCATIONS: &str = "
+    DELETE FROM revocations
+    WHERE id IN (SELECT id FROM revocations WHERE forget_at < $1 LIMIT 1000)";
 
 pub(super) async fn sweep_revocations(on: &mut impl Executor, now: Timestamp) -> Result<u64, StoreError> {
     query(SWEEP_REVOCATIONS).bind(now).execute(on).await
@@ -239,15 +242,15 @@ pub(super) async fn sweep_page(
     after: SessionId,
     idle_since: Timestamp,
     now: Timestamp,
-) -> Result<(u64, Option<SessionId>), StoreError> {
+) -> Result<Option<SessionId>, StoreError> {
     let end: Option<(uuid::Uuid,)> = query(PAGE_END).bind(after).optional(on).await?;
     let last = end.map_or(uuid::Uuid::max(), |(id,)| id);
-    let gone = query(SWEEP_PAGE)
+    query(SWEEP_PAGE)
         .bind(after)
         .bind(last)
         .bind(now)
         .bind(idle_since)
         .execute(on)
         .await?;
-    Ok((gone, end.map(|(id,)| SessionId(id))))
+    Ok(end.map(|(id,)| SessionId(id)))
 }

@@ -1,21 +1,20 @@
 //! Building a house: settings, hooks, database, keys.
 
+mod check;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::response::Response;
-use http::HeaderValue;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::error::Error;
-use crate::base::hashing::{Argon2Costs, HashingOptions, HashingPool};
+use crate::base::hashing::HashingPool;
 use crate::base::http::Problem;
-use crate::base::http::address::TrustedProxies;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::{Observer, ProblemRenderer};
 use crate::base::secret::Secret;
@@ -24,10 +23,10 @@ use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
+use crate::kernel::jobs;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
-use crate::kernel::{jobs, keys};
 use crate::migrations::MIGRATIONS;
 
 /// Why a house could not be built; each is a sentence for whoever runs it.
@@ -262,7 +261,7 @@ impl Builder {
     pub async fn build(self) -> Result<Tokenhouse, BuildError> {
         let mut settings = self.settings;
         settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
-        check(&settings)?;
+        check::check(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -298,8 +297,11 @@ impl Builder {
                 key: "tokens",
                 problem: error.to_string(),
             })?;
-        let hashing = HashingPool::start(hashing_options(&settings, self.weak_hashing), entropy.clone())
-            .map_err(|error| BuildError::Hashing(error.to_string()))?;
+        let hashing = HashingPool::start(
+            check::hashing_options(&settings, self.weak_hashing),
+            entropy.clone(),
+        )
+        .map_err(|error| BuildError::Hashing(error.to_string()))?;
         let metrics = Metrics::new();
         let observer =
             Observer::new(metrics.requests.clone(), self.problem_renderer, &entropy).map_err(Error::from)?;
@@ -308,8 +310,8 @@ impl Builder {
             address_limit: limit
                 .enabled
                 .then(|| AddressLimit::new(limit.burst, limit.per_minute)),
-            proxies: trusted_proxies(&settings)?,
-            cors: cors(&settings)?,
+            proxies: check::trusted_proxies(&settings)?,
+            cors: check::cors(&settings)?,
             hashing,
             keys,
             verifier,
@@ -331,95 +333,6 @@ impl Builder {
         }
         Ok(house)
     }
-}
-
-impl Settings {
-    /// Whether a house can work with these settings; nothing is opened or started.
-    ///
-    /// # Errors
-    /// [`BuildError::Setting`], naming the first that cannot be.
-    pub fn check(&self) -> Result<(), BuildError> {
-        check(self)?;
-        hashing_options(self, false)
-            .validate()
-            .map_err(|error| setting("passwords", error.to_string()))?;
-        trusted_proxies(self)?;
-        cors(self)?;
-        Ok(())
-    }
-}
-
-fn setting(key: &'static str, problem: impl Into<String>) -> BuildError {
-    BuildError::Setting {
-        key,
-        problem: problem.into(),
-    }
-}
-
-/// What no house can work with, whoever runs it.
-fn check(settings: &Settings) -> Result<(), BuildError> {
-    let url = url::Url::parse(&settings.public_url)
-        .map_err(|_| setting("public_url", "must be an address such as https://id.example.com"))?;
-    if !matches!(url.scheme(), "https" | "http") || url.query().is_some() || url.fragment().is_some() {
-        return Err(setting(
-            "public_url",
-            "must be an http or https address without `?` and `#`",
-        ));
-    }
-    let tokens = &settings.tokens;
-    if tokens.access_lifetime.as_secs() == 0 || tokens.access_lifetime.as_secs() > 86_400 * 31 {
-        return Err(setting(
-            "tokens.access_lifetime",
-            "must be between 1s and 31d; minutes are usual",
-        ));
-    }
-    if tokens.leeway.as_secs() > 60 {
-        return Err(setting(
-            "tokens.leeway",
-            "must be 60s at most (RFC 7519 allows small differences only)",
-        ));
-    }
-    if let Some(name) = tokens
-        .claims
-        .keys()
-        .find(|name| crate::RESERVED_CLAIMS.contains(&name.as_str()))
-    {
-        return Err(setting(
-            "tokens.claims",
-            format!("`{name}` is reserved; choose another name"),
-        ));
-    }
-    if tokens.algorithm == tokenhouse_verify::Algorithm::Hs256
-        && tokens
-            .secret
-            .as_ref()
-            .is_some_and(|secret| secret.expose().len() < 32)
-    {
-        return Err(setting(
-            "tokens.secret",
-            keys::KeyError::SecretTooShort.to_string(),
-        ));
-    }
-    if settings.sessions.idle_lifetime.is_zero() || settings.sessions.absolute_lifetime.is_zero() {
-        return Err(setting(
-            "sessions",
-            "idle_lifetime and absolute_lifetime must be longer than 0s",
-        ));
-    }
-    if *settings.sessions.refresh_grace > std::time::Duration::from_secs(300) {
-        return Err(setting(
-            "sessions.refresh_grace",
-            "must be 5m at most, or a stolen token is not noticed",
-        ));
-    }
-    let passwords = &settings.passwords;
-    if passwords.min_length == 0 || passwords.max_length < passwords.min_length.max(64) {
-        return Err(setting(
-            "passwords.max_length",
-            "must be 64 at least, and not less than min_length",
-        ));
-    }
-    Ok(())
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
@@ -483,74 +396,4 @@ fn master_key_file_beside(database_url: &str) -> Option<PathBuf> {
     database_url
         .strip_prefix("sqlite://")
         .map(|path| PathBuf::from(format!("{path}.master-key")))
-}
-
-fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
-    #[cfg(not(any(test, feature = "testing")))]
-    let _ = weak;
-    #[cfg(any(test, feature = "testing"))]
-    if weak {
-        return HashingOptions {
-            queue: settings.passwords.queue,
-            ..HashingOptions::cheap()
-        };
-    }
-    let passwords = &settings.passwords;
-    let mut options = HashingOptions {
-        costs: Argon2Costs {
-            memory_kib: passwords.memory_kib,
-            iterations: passwords.iterations,
-            parallelism: passwords.parallelism,
-        },
-        queue: passwords.queue,
-        ..HashingOptions::default()
-    };
-    if passwords.threads > 0 {
-        options.threads = passwords.threads;
-    }
-    options
-}
-
-fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, BuildError> {
-    TrustedProxies::parse(&settings.http.trusted_proxies).map_err(|text| {
-        setting(
-            "http.trusted_proxies",
-            format!("`{text}` is no address and no network"),
-        )
-    })
-}
-
-fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {
-    use http::Method;
-    use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-    let origins = &settings.http.allowed_origins;
-    if origins.is_empty() {
-        return Ok(None);
-    }
-    let is_origin = |text: &String| {
-        url::Url::parse(text)
-            .is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
-    };
-    if let Some(bad) = origins.iter().find(|text| !is_origin(text)) {
-        return Err(setting(
-            "http.allowed_origins",
-            format!("`{bad}` is no origin such as https://app.example.com"),
-        ));
-    }
-    let origins: Vec<HeaderValue> = origins
-        .iter()
-        .filter_map(|text| HeaderValue::from_str(text).ok())
-        .collect();
-    Ok(Some(
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-            .allow_headers([AUTHORIZATION, CONTENT_TYPE])
-            .expose_headers([
-                RETRY_AFTER,
-                WWW_AUTHENTICATE,
-                http::HeaderName::from_static("x-request-id"),
-            ])
-            .max_age(std::time::Duration::from_secs(3600)),
-    ))
 }
