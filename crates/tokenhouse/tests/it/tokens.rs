@@ -21,24 +21,24 @@ async fn configured(place: &Place, change: impl FnOnce(&mut Settings)) -> Api {
     Api::with(place, |builder| builder.configure(change)).await
 }
 
-fn encode(value: &Value) -> String {
+pub fn encode(value: &Value) -> String {
     BASE64URL_NOPAD.encode(value.to_string().as_bytes())
 }
 
 /// A token that the house's own key signs, whatever it says.
-fn signed(key: &SigningKey, header: &str, payload: &str) -> String {
+pub fn signed(key: &SigningKey, header: &str, payload: &str) -> String {
     let input = format!("{header}.{payload}");
     let signature = BASE64URL_NOPAD.encode(&key.sign(input.as_bytes()).unwrap());
     format!("{input}.{signature}")
 }
 
-fn with(value: &Value, name: &str, new: Value) -> Value {
+pub fn with(value: &Value, name: &str, new: Value) -> Value {
     let mut changed = value.clone();
     changed[name] = new;
     changed
 }
 
-fn without(value: &Value, name: &str) -> Value {
+pub fn without(value: &Value, name: &str) -> Value {
     let mut changed = value.clone();
     changed.as_object_mut().unwrap().remove(name);
     changed
