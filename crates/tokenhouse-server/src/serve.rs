@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,12 +15,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokenhouse::Tokenhouse;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tower::Service as _;
 
 use crate::config::table::ServerSettings;
@@ -31,6 +31,12 @@ use crate::telemetry;
 const STREAMS: u32 = 128;
 /// How long to wait after the system could not accept, which is when it has no file descriptors left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// Files that are open besides connections.
+pub(crate) const OTHER_FILES: u64 = 128;
+/// How long the system keeps trying to hand over what the other side does not acknowledge. Without it a peer that is
+/// gone, or that never reads, holds the system's memory for minutes after its connection was cut here.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Takes the port, or says in a sentence why not.
 pub(crate) async fn listen(address: &str) -> Result<TcpListener, Failure> {
@@ -73,51 +79,75 @@ impl Signals {
     }
 }
 
-/// Serves until a signal, then finishes what is in flight and closes the house.
+/// Serves until a signal, then finishes what is in flight and closes the house. Gives the moment at which
+/// `shutdown_timeout` is over, for what is left to do after it.
 pub(crate) async fn serve(
     house: Tokenhouse,
     listener: TcpListener,
     settings: &ServerSettings,
     mut signals: Signals,
-) -> Result<(), Failure> {
-    raise_open_files();
-    let graceful = GracefulShutdown::new();
+) -> Result<Instant, Failure> {
+    let room = room(settings.http.max_connections, raise_open_files());
+    if room < settings.http.max_connections {
+        tracing::warn!(
+            room,
+            "http.max_connections is more than the system's limit of open files has room for: raise that \
+             (LimitNOFILE=, ulimit -Hn)"
+        );
+    }
     let server = Arc::new(Server {
         router: house.service(),
         builder: builder(settings),
-        header_timeout: *settings.http.header_timeout,
+        patience: *settings.http.header_timeout,
     });
-    let room = Arc::new(Semaphore::new(settings.http.max_connections));
+    let room = Arc::new(Semaphore::new(room));
+    // Every connection holds a receiver: that none is left means that all have ended.
+    let (stop, _) = watch::channel(());
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        () = accept(&listener, &server, &room, &graceful) => "",
+        () = accept(&listener, &server, &room, &stop) => "",
     };
     drop(listener);
+    let deadline = Instant::now() + *settings.shutdown_timeout;
     tracing::info!(
         signal,
-        connections = graceful.count(),
+        connections = stop.receiver_count(),
         "stopping: no new connections are taken, requests in flight are finished"
     );
+    let _ = stop.send(());
     tokio::select! {
-        () = graceful.shutdown() => {}
-        () = tokio::time::sleep(*settings.shutdown_timeout) => {
+        () = stop.closed() => {}
+        () = tokio::time::sleep_until(deadline) => {
             tracing::warn!("requests were still in flight after shutdown_timeout; they were cut off");
         }
         _ = signals.next() => return Err(Failure::new("stopped at once by a second signal")),
     }
     house.close().await;
     tracing::info!("stopped");
-    Ok(())
+    Ok(deadline)
 }
 
 /// Many systems start programs with 1024 open files for the sake of `select(2)`, which nothing here uses, and let
-/// them ask for more.
-fn raise_open_files() {
-    let mut limit = getrlimit(Resource::Nofile);
+/// them ask for more. Gives the limit from then on, if there is one.
+fn raise_open_files() -> Option<u64> {
+    let before = getrlimit(Resource::Nofile);
+    let mut limit = before;
     limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => before.maximum,
+        Err(error) => {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+            before.current
+        }
     }
+}
+
+/// Connections to take at once: past the limit of open files `accept` fails, and waiting for room is better.
+fn room(wanted: usize, open_files: Option<u64>) -> usize {
+    open_files.map_or(wanted, |limit| {
+        let most = limit.saturating_sub(OTHER_FILES).max(1);
+        usize::try_from(most).map_or(wanted, |most| most.min(wanted))
+    })
 }
 
 fn builder(settings: &ServerSettings) -> Builder<TokioExecutor> {
@@ -142,7 +172,8 @@ fn builder(settings: &ServerSettings) -> Builder<TokioExecutor> {
 struct Server {
     router: Router,
     builder: Builder<TokioExecutor>,
-    header_timeout: Duration,
+    /// `header_timeout`: how long a connection may be without a request.
+    patience: Duration,
 }
 
 /// Accepts as long as it is polled.
@@ -150,7 +181,7 @@ async fn accept(
     listener: &TcpListener,
     server: &Arc<Server>,
     room: &Arc<Semaphore>,
-    graceful: &GracefulShutdown,
+    stop: &watch::Sender<()>,
 ) {
     loop {
         // Waiting for room before accepting leaves the rest in the system's queue, where they cost nothing.
@@ -159,7 +190,7 @@ async fn accept(
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = Arc::clone(server).connection(stream, peer, graceful.watcher());
+                let connection = Arc::clone(server).connection(stream, peer, stop.subscribe());
                 tokio::spawn(async move {
                     connection.await;
                     drop(permit);
@@ -179,43 +210,126 @@ async fn accept(
     }
 }
 
+/// What happens on a connection, so that one on which nothing does can be ended: hyper ends an HTTP/1 connection that
+/// idles, but neither an HTTP/2 one that answers pings nor a client that does not take its answers.
+struct Activity {
+    opened: Instant,
+    /// Whether a request ever arrived.
+    used: AtomicBool,
+    /// Requests that are being answered.
+    running: AtomicUsize,
+    /// Milliseconds from `opened` to when the last answer was ready.
+    answered: AtomicU64,
+}
+
+impl Activity {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            opened: Instant::now(),
+            used: AtomicBool::new(false),
+            running: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+        })
+    }
+
+    fn begin(self: &Arc<Self>) -> Running {
+        self.used.store(true, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(self))
+    }
+
+    /// Since when no request was being answered; nothing while one is.
+    fn quiet_since(&self) -> Option<Instant> {
+        let quiet = self.running.load(Ordering::Acquire) == 0;
+        quiet.then(|| self.opened + Duration::from_millis(self.answered.load(Ordering::Relaxed)))
+    }
+}
+
+/// A request that is being answered; also one whose client gave up ends.
+struct Running(Arc<Activity>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let passed = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.answered.fetch_max(passed, Ordering::Relaxed);
+        self.0.running.fetch_sub(1, Ordering::Release);
+    }
+}
+
 impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
+    /// Ends after `patience` without a request: first the client is told, and what it was answered is still sent;
+    /// after as long again the connection is cut.
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<()>) {
         // An answer is one small write, which must not wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        let begun = Arc::new(AtomicBool::new(false));
+        bound_unacknowledged(&stream);
+        let activity = Activity::new();
         let service = {
-            let (router, begun) = (self.router.clone(), Arc::clone(&begun));
+            let (router, activity) = (self.router.clone(), Arc::clone(&activity));
             service_fn(move |mut request: Request<Incoming>| {
-                begun.store(true, Ordering::Relaxed);
+                let running = activity.begin();
                 request.extensions_mut().insert(ConnectInfo(peer));
                 let request = request.map(Body::new);
                 let mut router = router.clone();
                 telemetry::continue_trace(request, move |request| async move {
                     let Ok::<_, Infallible>(response) = router.call(request).await;
+                    drop(running);
                     Ok::<_, Infallible>(response)
                 })
             })
         };
-        let connection = self
-            .builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = watcher.watch(connection);
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
-        // hyper's timeout begins once it knows the version: who sends nothing at all would stay for ever.
-        let first_head = tokio::time::sleep(self.header_timeout);
-        let ended = tokio::select! {
-            ended = &mut connection => ended,
-            () = first_head => {
-                if !begun.load(Ordering::Relaxed) {
+        let mut look = std::pin::pin!(tokio::time::sleep(self.patience));
+        let mut told = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error, "a connection ended early");
+                    }
                     return;
                 }
-                connection.await
+                _ = stop.changed(), if !told => {}
+                () = look.as_mut() => {
+                    let now = Instant::now();
+                    let until = activity.quiet_since().unwrap_or(now) + self.patience;
+                    if until > now {
+                        look.as_mut().reset(until);
+                        continue;
+                    }
+                    // hyper's timeout begins once it knows the version: who sends nothing at all would stay for ever.
+                    if told || !activity.used.load(Ordering::Relaxed) {
+                        tracing::debug!("a connection was cut, its client being slow or silent");
+                        return;
+                    }
+                }
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(error, "a connection ended early");
+            told = true;
+            connection.as_mut().graceful_shutdown();
+            look.as_mut().reset(Instant::now() + self.patience);
         }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn bound_unacknowledged(stream: &TcpStream) {
+    let limit = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, limit);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bound_unacknowledged(_: &TcpStream) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_connections_are_taken_than_files_can_be_open() {
+        assert_eq!(room(16_384, None), 16_384);
+        assert_eq!(room(16_384, Some(1_048_576)), 16_384);
+        assert_eq!(room(16_384, Some(4096)), 4096 - 128);
+        assert_eq!(room(16_384, Some(100)), 1);
     }
 }

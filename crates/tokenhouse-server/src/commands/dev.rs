@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use tokenhouse::{Secret, Tokenhouse};
+use tokio::time::Instant;
 
 use super::{build, host_of, is_loopback, load, runtime};
 use crate::config::{Config, Places};
@@ -38,13 +39,13 @@ impl Dev {
             )));
         }
         let telemetry = telemetry::begin(&config.server.log)?;
-        let ended = runtime()?.block_on(run(config));
-        drop(telemetry);
-        ended
+        let deadline = runtime()?.block_on(run(config))?;
+        telemetry.end(deadline);
+        Ok(())
     }
 }
 
-async fn run(mut config: Config) -> Result<(), Failure> {
+async fn run(mut config: Config) -> Result<Instant, Failure> {
     let signals = Signals::hear()?;
     // The port first: when it is taken nothing else has happened.
     let listener = serve::listen(&config.server.listen).await?;

@@ -18,11 +18,10 @@ use super::serve::refuse_unsafe;
 use super::{load, runtime, sqlite_file};
 use crate::config::{Config, Places};
 use crate::failure::Failure;
+use crate::serve::OTHER_FILES;
 
 /// A clock this far from the database's makes tokens expire early or live long.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
-/// Files that are open besides connections.
-const OTHER_FILES: u64 = 128;
 
 /// Look for what is wrong, and say what to do about it.
 ///

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use tokenhouse::Tokenhouse;
+use tokio::time::Instant;
 use url::Url;
 
 use super::{build, host_of, is_loopback, load, runtime};
@@ -27,12 +28,12 @@ impl Serve {
         let config = load(places)?;
         refuse_unsafe(&config)?;
         let telemetry = telemetry::begin(&config.server.log)?;
-        let ended = runtime()?.block_on(self.serve(config));
-        drop(telemetry);
-        ended
+        let deadline = runtime()?.block_on(self.serve(config))?;
+        telemetry.end(deadline);
+        Ok(())
     }
 
-    async fn serve(self, config: Config) -> Result<(), Failure> {
+    async fn serve(self, config: Config) -> Result<Instant, Failure> {
         let signals = Signals::hear()?;
         // The port first: when it is taken nothing else has happened.
         let listener = serve::listen(&config.server.listen).await?;

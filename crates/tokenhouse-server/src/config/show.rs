@@ -81,7 +81,8 @@ pub(crate) fn documentation() -> String {
          `0.0.0.0:PORT`; the names with `TOKENHOUSE_` and, for `PORT`, `listen` in the file win.\n\
          - An option that does not exist is an error, in the file as well as in the environment.\n\
          - Traces go out over OTLP (HTTP, protobuf) when the standard `OTEL_EXPORTER_OTLP_ENDPOINT` or\n  \
-         `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set; the other `OTEL_…` variables are honoured.\n\n\
+         `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set and `OTEL_TRACES_EXPORTER` is not `none`; the other `OTEL_…`\n  \
+         variables are honoured.\n\n\
          `tokenhouse config default` prints a file to start from, `tokenhouse config check` what is in effect.\n",
     );
     let mut section = None;

@@ -23,12 +23,14 @@ tokenhouse::settings! {
 
     /// How connections are taken.
     pub struct ServerHttpSettings ("http") {
-        /// How long the head of a request may take to arrive, and a connection may idle before the next one.
+        /// How long the head of a request may take to arrive, and a connection may idle before the next one. An
+        /// answer must be taken within twice as long.
         value header_timeout: Period = Period::seconds(10),
         /// Bytes the head of a request may have; at least 8192.
         value max_header_bytes: usize = 32_768,
-        /// Connections at once; further ones wait to be accepted.
-        value max_connections: usize = 8_192,
+        /// Connections at once; further ones wait to be accepted. Each is an open file: where the system's hard limit
+        /// (`LimitNOFILE=`, `ulimit -Hn`) is lower there is room for as many as it allows, and the log says so.
+        value max_connections: usize = 16_384,
     }
 
     /// What is logged, to standard error.

@@ -1,12 +1,13 @@
 //! Starting, being used, and stopping without losing a request.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::time::Instant;
 
 use rustix::process::Signal;
 
-use crate::{Place, SIGNUP, answer};
+use crate::{PATIENCE, Place, SIGNUP, answer};
 
 #[test]
 fn dev_needs_nothing_and_prints_a_request_that_works() {
@@ -124,6 +125,74 @@ fn http2_is_spoken_without_tls_and_port_means_all_addresses() {
     let mut head = [0; 9];
     stream.read_exact(&mut head).unwrap();
     assert_eq!(head[3], 4);
+}
+
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream][..], payload].concat()
+}
+
+#[test]
+fn who_only_answers_pings_or_opens_no_window_does_not_keep_a_connection() {
+    let server = Place::for_serve()
+        .with("TOKENHOUSE_HTTP__HEADER_TIMEOUT", "200ms")
+        .serve();
+    for settings in [
+        &[][..],
+        // No answer's body may be sent to this one (SETTINGS_INITIAL_WINDOW_SIZE).
+        &[0, 4, 0, 0, 0, 0],
+    ] {
+        let mut stream = server.connect();
+        let mut begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        begin.extend(frame(4, 0, 0, settings));
+        // :method GET, :scheme http, :authority x, :path /health/live (RFC 7541).
+        begin.extend(frame(1, 5, 1, b"\x82\x86\x01\x01x\x04\x0c/health/live"));
+        stream.write_all(&begin).unwrap();
+        let mut kinds = Vec::new();
+        let mut head = [0; 9];
+        let until = Instant::now() + PATIENCE;
+        let ended = loop {
+            if let Err(error) = stream.read_exact(&mut head) {
+                break error.kind();
+            }
+            assert!(Instant::now() < until, "still there: {kinds:?}");
+            let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+            stream.read_exact(&mut payload).unwrap();
+            kinds.push(head[3]);
+            if head[3] == 6 && head[4] == 0 {
+                // It may have ended meanwhile.
+                let _ = stream.write_all(&frame(6, 1, 0, &payload));
+            }
+        };
+        // It was answered (HEADERS), then told (GOAWAY), and then the connection ended.
+        assert!(kinds.contains(&1) && kinds.contains(&7), "{kinds:?}");
+        assert!(
+            matches!(ended, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset),
+            "{ended}"
+        );
+    }
+}
+
+#[test]
+fn who_asks_without_end_and_reads_no_answer_does_not_keep_a_connection() {
+    let server = Place::for_serve()
+        .with("TOKENHOUSE_HTTP__HEADER_TIMEOUT", "200ms")
+        .serve();
+    let mut stream = server.connect();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let requests = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    // This stops once the buffers on the way there are full too, until the server ends it.
+    let error = loop {
+        if let Err(error) = stream.write_all(requests.as_bytes()) {
+            break error;
+        }
+    };
+    assert!(
+        matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+        "{error}"
+    );
+    assert_eq!(server.get("/health/live").0, 200);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use crate::{PASSWORD, PATIENCE, Place, SIGNUP, field};
 
@@ -57,5 +58,45 @@ fn a_span_arrives_over_http_and_holds_no_secret() {
     ];
     for secret in secrets.iter().map(String::as_str).chain(["ada@example.org"]) {
         assert!(!holds(&body, secret.as_bytes()), "{secret}");
+    }
+}
+
+#[test]
+fn a_collector_that_never_answers_does_not_delay_the_end() {
+    // The system takes the connection for it; nobody ever answers.
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = collector.local_addr().unwrap();
+    let server = Place::for_serve()
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
+        .with("TOKENHOUSE_SHUTDOWN_TIMEOUT", "50ms")
+        .serve();
+    assert_eq!(server.get("/users/me").0, 401);
+    let asked = Instant::now();
+    let (status, log) = server.stop();
+    let took = asked.elapsed();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("the last traces could not be sent"), "{log}");
+    // The exporter itself would wait five seconds.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn grpc_is_refused_in_a_sentence_and_none_means_none() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = collector.local_addr().unwrap();
+    collector.set_nonblocking(true).unwrap();
+    for (name, value, said) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", true),
+        ("OTEL_TRACES_EXPORTER", "none", false),
+    ] {
+        let server = Place::for_serve()
+            .with("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
+            .with(name, value)
+            .start_serve();
+        assert_eq!(server.get("/users/me").0, 401);
+        let (status, log) = server.stop();
+        assert!(status.success(), "{log}");
+        assert_eq!(log.contains("only http/protobuf is spoken here"), said, "{log}");
+        assert!(collector.accept().is_err(), "{name}");
     }
 }

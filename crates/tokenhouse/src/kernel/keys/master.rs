@@ -96,19 +96,12 @@ impl MasterKey {
             }
             Err(error) if error.kind() == ErrorKind::NotFound && may_create => {
                 let key = Self(Zeroizing::new(entropy.bytes()?));
-                let mut options = OpenOptions::new();
-                options.write(true).create_new(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                match options.open(path) {
-                    Ok(mut file) => {
-                        let text = Zeroizing::new(HEXLOWER.encode(&*key.0));
-                        file.write_all(text.as_bytes())
-                            .and_then(|()| file.write_all(b"\n"))
-                            .and_then(|()| file.sync_all())
-                            .map_err(file_error)?;
-                        Ok(key)
-                    }
+                let text = Zeroizing::new(format!("{}\n", HEXLOWER.encode(&*key.0)));
+                // A name of its own each time: what a crash left behind is in nobody's way.
+                let mut beside = path.as_os_str().to_owned();
+                beside.push(format!(".{}.new", HEXLOWER.encode(&entropy.bytes::<8>()?)));
+                match make(path, Path::new(&beside), &text) {
+                    Ok(()) => Ok(key),
                     // Another process was faster: its key is the one.
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                         Self::from_file(path, false, entropy)
@@ -183,6 +176,44 @@ impl MasterKey {
     }
 }
 
+/// Makes the file at once and whole, or not at all: half a key would keep every later start from succeeding. It is
+/// written `beside` first, and takes its name only if nobody has it.
+fn make(path: &Path, beside: &Path, text: &str) -> std::io::Result<()> {
+    let made = write_new(beside, text).and_then(|()| match std::fs::hard_link(beside, path) {
+        // There are file systems without links, where the file must be made in place.
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+            write_new(path, text)
+        }
+        linked => linked,
+    });
+    // Also when the disk was full; if it stays, it does no harm.
+    let _ = std::fs::remove_file(beside);
+    made?;
+    sync_folder_of(path)
+}
+
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Without this the name itself may be gone after a power failure.
+#[cfg(unix)]
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder_of(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
 #[cfg(unix)]
 fn refuse_if_readable_by_others(path: &Path) -> Result<(), MasterKeyError> {
     use std::os::unix::fs::PermissionsExt;
@@ -252,5 +283,36 @@ mod tests {
             MasterKey::from_file(&path, true, &entropy),
             Err(MasterKeyError::File(..))
         ));
+    }
+
+    #[test]
+    fn the_file_appears_whole_and_what_a_crash_left_beside_it_does_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || {
+            let mut names: Vec<_> = std::fs::read_dir(folder.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let path = folder.path().join("master-key");
+        let left = folder.path().join("master-key.0123456789abcdef.new");
+        std::fs::write(&left, "half a k").unwrap();
+        let made = MasterKey::from_file(&path, true, &Entropy::seeded(1)).unwrap();
+        assert_eq!(
+            *MasterKey::from_file(&path, false, &Entropy::seeded(2)).unwrap().0,
+            *made.0
+        );
+        assert_eq!(names(), ["master-key", "master-key.0123456789abcdef.new"]);
+        // Who comes second changes nothing, and cleans up.
+        let beside = folder.path().join("master-key.new");
+        let second = make(&path, &beside, "another").unwrap_err();
+        assert_eq!(second.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(
+            *MasterKey::from_file(&path, true, &Entropy::seeded(3)).unwrap().0,
+            *made.0
+        );
+        assert_eq!(names().len(), 2);
     }
 }
