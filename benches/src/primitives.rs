@@ -48,10 +48,13 @@ fn thread_nanoseconds() -> f64 {
     nanoseconds
 }
 
+type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+type Verify = dyn Fn(&[u8], &[u8]) -> bool;
+
 /// The primitive alone, with a key of its own made as the house makes them.
 struct Bare {
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
-    verify: Box<dyn Fn(&[u8], &[u8]) -> bool>,
+    sign: Box<Sign>,
+    verify: Box<Verify>,
 }
 
 fn bare(key: &SigningKey) -> anyhow::Result<Bare> {

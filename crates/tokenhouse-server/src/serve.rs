@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokenhouse::Tokenhouse;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -79,6 +80,7 @@ pub(crate) async fn serve(
     settings: &ServerSettings,
     mut signals: Signals,
 ) -> Result<(), Failure> {
+    raise_open_files();
     let graceful = GracefulShutdown::new();
     let server = Arc::new(Server {
         router: house.service(),
@@ -106,6 +108,16 @@ pub(crate) async fn serve(
     house.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Many systems start programs with 1024 open files for the sake of `select(2)`, which nothing here uses, and let
+/// them ask for more.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn builder(settings: &ServerSettings) -> Builder<TokioExecutor> {

@@ -137,7 +137,8 @@ impl VerifierBuilder {
         self
     }
 
-    /// The whole of RFC 9068: `typ` is `at+jwt`, and `client_id`, `iat` and `jti` must be there too.
+    /// The whole of RFC 9068: `typ` is `at+jwt`, and `client_id`, `iat` and `jti` must be there too. A Tokenhouse leaves
+    /// `client_id` out where a user logged in without an OAuth client.
     pub fn rfc9068(self) -> Self {
         self.token_type("at+jwt")
             .require_claim("client_id")

@@ -21,18 +21,36 @@ pub const MAX_HEADER_LENGTH: usize = 1024;
 /// An issuer that uses this spelling spares the verifier the parsing: equality with a header known to be
 /// acceptable is exact.
 pub fn header_segment(algorithm: Algorithm, kid: &str, token_type: Option<&str>) -> String {
+    segment(algorithm, kid, token_type, None)
+}
+
+/// The same with the session's id in it, for an application whose payload has no room for one: the header is
+/// signed too, so that the session can still be ended.
+pub fn header_segment_with_session(
+    algorithm: Algorithm,
+    kid: &str,
+    token_type: &str,
+    session: &str,
+) -> String {
+    segment(algorithm, kid, Some(token_type), Some(session))
+}
+
+fn segment(algorithm: Algorithm, kid: &str, token_type: Option<&str>, session: Option<&str>) -> String {
     #[derive(Serialize)]
     struct Members<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         typ: Option<&'a str>,
         alg: Algorithm,
         kid: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sid: Option<&'a str>,
     }
     // Strings always serialise; an empty segment would be refused by every verifier.
     let json = serde_json::to_vec(&Members {
         typ: token_type,
         alg: algorithm,
         kid,
+        sid: session,
     })
     .unwrap_or_default();
     BASE64URL_NOPAD.encode(&json)
@@ -44,6 +62,7 @@ pub(crate) struct Header {
     pub(crate) alg: String,
     pub(crate) kid: Option<String>,
     pub(crate) typ: Option<String>,
+    pub(crate) sid: Option<String>,
 }
 
 impl Header {
@@ -72,6 +91,7 @@ impl Header {
             alg,
             kid: members.kid,
             typ: members.typ,
+            sid: members.sid,
         })
     }
 }
@@ -91,6 +111,7 @@ struct Members {
     alg: Option<String>,
     kid: Option<String>,
     typ: Option<String>,
+    sid: Option<String>,
     critical: bool,
     forbidden: Option<&'static str>,
 }
@@ -116,6 +137,7 @@ impl<'de> Deserialize<'de> for Members {
                         "alg" => members.alg = Some(map.next_value()?),
                         "kid" => members.kid = Some(map.next_value()?),
                         "typ" => members.typ = Some(map.next_value()?),
+                        "sid" => members.sid = Some(map.next_value()?),
                         other => {
                             map.next_value::<IgnoredAny>()?;
                             members.critical |= other == "crit";

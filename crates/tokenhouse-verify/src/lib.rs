@@ -37,7 +37,7 @@ mod verifier;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use builder::{BuildError, MAX_LEEWAY, VerifierBuilder};
 pub use claims::{Audience, Claims};
-pub use header::{MAX_HEADER_LENGTH, header_segment};
+pub use header::{MAX_HEADER_LENGTH, header_segment, header_segment_with_session};
 pub use jwks::{Jwk, Jwks};
 pub use key::{KeyError, MAX_KID_LENGTH, MIN_LEGACY_SECRET_LENGTH, MIN_SECRET_LENGTH, VerifyingKey};
 pub use key_set::{KeySet, SkippedKey};

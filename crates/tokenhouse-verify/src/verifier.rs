@@ -41,6 +41,13 @@ struct Inner {
     revocations: RevocationSet,
 }
 
+/// What the header of a token decided.
+struct Choice<'a> {
+    key: &'a VerifyingKey,
+    token_type: Option<Arc<str>>,
+    session: Option<String>,
+}
+
 /// The keys of one generation, with the header segments that are known to be acceptable under them.
 struct KeyRing {
     generation: u64,
@@ -74,10 +81,14 @@ impl KeyRing {
     }
 
     /// The key that must have signed, and the kind of token it is.
-    fn choose(&self, segment: &str, rules: &Rules) -> Result<(&VerifyingKey, Option<Arc<str>>), Rejection> {
+    fn choose(&self, segment: &str, rules: &Rules) -> Result<Choice<'_>, Rejection> {
         // All tokens of one key have the same header; byte equality with one we would accept needs no parsing.
         if let Some(known) = self.known_headers.iter().find(|known| known.segment == segment) {
-            return Ok((&known.key, known.token_type.clone()));
+            return Ok(Choice {
+                key: &known.key,
+                token_type: known.token_type.clone(),
+                session: None,
+            });
         }
         let header = Header::read(segment)?;
         let Some(key) = self.keys.find(header.kid.as_deref()) else {
@@ -87,7 +98,11 @@ impl KeyRing {
             return Err(Rejection::AlgorithmMismatch);
         }
         let token_type = rules.check_type(header.typ.as_deref())?;
-        Ok((key, token_type))
+        Ok(Choice {
+            key,
+            token_type,
+            session: header.sid,
+        })
     }
 }
 
@@ -186,9 +201,21 @@ impl Inner {
     /// Everything that is true of a token forever: its signature, its kind, whose and for whom it is.
     fn authenticate(&self, ring: &KeyRing, token: &str) -> Result<Arc<VerifiedToken>, Rejection> {
         let segments = Segments::of(token)?;
-        let (key, token_type) = ring.choose(segments.header, &self.rules)?;
+        let Choice {
+            key,
+            token_type,
+            session,
+        } = ring.choose(segments.header, &self.rules)?;
         check_signature(key, &segments)?;
-        let claims = read_claims(segments.payload)?;
+        let mut claims = read_claims(segments.payload)?;
+        // RFC 7519 §5.3: a claim that also stands in the header says the same there.
+        match (&claims.sid, session) {
+            (None, session) => claims.sid = session,
+            (Some(claimed), Some(session)) if *claimed != session => {
+                return Err(Rejection::Claims("header and payload name different sessions"));
+            }
+            _ => {}
+        }
         self.rules.check_claims(&claims)?;
         let (valid_from, valid_until) = self.rules.window(&claims);
         Ok(Arc::new(VerifiedToken {

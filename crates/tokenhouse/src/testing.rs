@@ -100,6 +100,19 @@ impl TestHouse {
             .advance(-SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX));
     }
 
+    /// Follows what other houses on the database did, as the jobs do twice a second.
+    #[expect(clippy::expect_used, reason = "a test wants to fail here")]
+    pub async fn follow(&self) {
+        self.house.follow().await.expect("the revocations");
+        self.house.reload_keys().await.expect("the keys");
+    }
+
+    /// What the hashing threads have done.
+    #[must_use]
+    pub fn hashing(&self) -> crate::base::hashing::PoolStatus {
+        self.house.0.hashing.status()
+    }
+
     /// Somebody with an account and a session; the password is [`PASSWORD`].
     #[expect(clippy::panic, reason = "a test wants to fail here")]
     pub async fn signed_up(&self, email: &str) -> LoggedIn {

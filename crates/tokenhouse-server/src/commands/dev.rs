@@ -12,6 +12,7 @@ use crate::serve::{self, Signals};
 use crate::telemetry;
 
 const FOLDER: &str = "tokenhouse-data";
+pub(super) const DATABASE: &str = "tokenhouse-data/tokenhouse.db";
 
 /// Run on this machine, for development: nothing to configure.
 ///
@@ -55,7 +56,7 @@ async fn run(mut config: Config) -> Result<(), Failure> {
         make_private(Path::new(FOLDER)).map_err(|error| {
             Failure::new(format!("the directory ./{FOLDER} cannot be made here: {error}"))
         })?;
-        config.settings.database_url = Secret::from(format!("sqlite://{FOLDER}/tokenhouse.db"));
+        config.settings.database_url = Secret::from(format!("sqlite://{DATABASE}"));
     }
     let house = build(&config, Tokenhouse::builder()).await?;
     println!("{}", banner(&config, port));

@@ -1,12 +1,20 @@
 //! The commands, one file each.
 
+mod config;
 mod dev;
+mod doctor;
+mod keys;
+mod migrate;
+mod openapi;
 mod serve;
+mod user;
 
-use std::path::PathBuf;
+use std::future::Future;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use tokenhouse::{Builder, Tokenhouse};
+use tokenhouse::{Builder, Secret, Tokenhouse};
 
 use crate::config::{Config, Places};
 use crate::failure::Failure;
@@ -31,6 +39,18 @@ enum Command {
     Dev(dev::Dev),
     /// Run in production
     Serve(serve::Serve),
+    /// Create, show and change accounts
+    User(user::Users),
+    /// List, rotate and import the keys that sign tokens
+    Keys(keys::Keys),
+    /// Bring the database up to date
+    Migrate(migrate::Migrate),
+    /// Check the configuration, or print one to start from
+    Config(config::ConfigCommands),
+    /// Look for what is wrong, and say what to do about it
+    Doctor(doctor::Doctor),
+    /// Print the description of the API (OpenAPI 3.1)
+    Openapi(openapi::Openapi),
 }
 
 impl Arguments {
@@ -38,18 +58,33 @@ impl Arguments {
         let places = Places {
             file: self.config,
             port: matches!(self.command, Command::Serve(_)),
+            developed: !matches!(self.command, Command::Serve(_) | Command::Config(_)),
         };
         match self.command {
             Command::Dev(command) => command.run(&places),
             Command::Serve(command) => command.run(&places),
+            Command::User(command) => command.run(&places),
+            Command::Keys(command) => command.run(&places),
+            Command::Migrate(command) => command.run(&places),
+            Command::Config(command) => command.run(&places),
+            Command::Doctor(command) => command.run(&places),
+            Command::Openapi(command) => command.run(),
         }
     }
 }
 
-/// Reads the configuration and refuses what could not work.
+/// Reads the configuration and refuses what could not work. Beside the data of `tokenhouse dev`, the other commands mean
+/// that unless they are told otherwise.
 fn load(places: &Places) -> Result<Config, Failure> {
-    let config = Config::load(places)?;
+    let mut config = Config::load(places)?;
     config.check()?;
+    let given = config.is_given("database_url");
+    let url = &mut config.settings.database_url;
+    let usual = sqlite_file(url.expose()).is_some_and(|file| file.exists());
+    let developed = Path::new(dev::DATABASE);
+    if places.developed && !given && !usual && developed.exists() {
+        *url = Secret::from(format!("sqlite://{}", dev::DATABASE));
+    }
     Ok(config)
 }
 
@@ -66,6 +101,41 @@ async fn build(config: &Config, builder: Builder) -> Result<Tokenhouse, Failure>
         .build()
         .await
         .map_err(|error| Failure::build(config, &error))
+}
+
+/// A command's work on a house that runs no jobs, and leaves an older database and the signing key alone.
+fn with_house<F: Future<Output = Result<(), Failure>>>(
+    config: &Config,
+    work: impl FnOnce(Tokenhouse) -> F,
+) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let builder = Tokenhouse::builder()
+            .without_migrating()
+            .without_jobs()
+            .keeping_keys();
+        let house = build(config, builder).await?;
+        let ended = work(house.clone()).await;
+        house.close().await;
+        ended
+    })
+}
+
+/// Prints to standard output; whoever reads it may stop reading (`| head`).
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?;
+    print(&format!("{text}\n"))
+}
+
+/// The file of an embedded database.
+fn sqlite_file(url: &str) -> Option<PathBuf> {
+    url.strip_prefix("sqlite://").map(PathBuf::from)
 }
 
 /// Whether a host name or address means this machine only.

@@ -3,9 +3,10 @@
 //! Every option is read on its own, so that a mistake is told with its place, its name and its remedy, and several
 //! mistakes are told together. A value is never quoted where the option is a secret.
 
-mod read;
+mod file;
 pub(crate) mod show;
 pub(crate) mod table;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -67,6 +68,8 @@ pub(crate) struct Places {
     pub(crate) file: Option<PathBuf>,
     /// Whether `PORT` means something.
     pub(crate) port: bool,
+    /// Whether the data of `tokenhouse dev` is meant where it is there and nothing else was decided.
+    pub(crate) developed: bool,
 }
 
 /// What is wrong with the configuration: a sentence each, with the place, the option and the remedy.
@@ -93,8 +96,8 @@ impl Config {
         let options = table::options();
         let mut mistakes = Vec::new();
         let mut given = BTreeMap::new();
-        read::file(places.file.as_deref(), &options, &mut given, &mut mistakes);
-        read::variables(places.port, &options, &mut given, &mut mistakes);
+        file::read(places.file.as_deref(), &options, &mut given, &mut mistakes);
+        variables::read(places.port, &options, &mut given, &mut mistakes);
 
         let (mut library, mut server) = (Table::new(), Table::new());
         for option in &options {

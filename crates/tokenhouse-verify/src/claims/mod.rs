@@ -55,6 +55,19 @@ const REGISTERED: [&str; 10] = [
 ];
 
 impl Claims {
+    /// The same with one claim more that has no field of its own.
+    ///
+    /// ```
+    /// use tokenhouse_verify::Claims;
+    /// let claims = Claims::default().with("plan", "free");
+    /// assert_eq!(claims.get::<String>("plan").unwrap().as_deref(), Some("free"));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extra.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// The single values of `scope`.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scope

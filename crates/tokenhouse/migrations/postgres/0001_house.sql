@@ -46,6 +46,7 @@ CREATE TABLE revocations (
 );
 
 CREATE INDEX revocations_by_time ON revocations (revoked_at);
+CREATE INDEX revocations_by_end ON revocations (forget_at);
 
 -- Signing keys; the private half is sealed under the master key, which is never in here.
 CREATE TABLE signing_keys (

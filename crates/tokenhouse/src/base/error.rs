@@ -15,37 +15,60 @@ use super::store::StoreError;
 /// What went wrong, as a stable word that programs may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(
-    missing_docs,
-    reason = "each variant is its own `as_str` and `title`; docs/errors.md explains them"
-)]
 pub enum Code {
+    /// The body is not what its content type says: no JSON, no UTF-8, a member twice.
     MalformedBody,
+    /// The route needs an access token, and none came.
     TokenMissing,
+    /// The access token was not made by this house for this audience, or was changed.
     TokenInvalid,
+    /// The access token has expired: refresh.
     TokenExpired,
+    /// The session of the access token was ended, or its account disabled: log in again.
     TokenRevoked,
+    /// The name or the password is not right; which of them is not told.
     InvalidCredentials,
+    /// The refresh token is not one of ours, or its session was ended: log in again.
     RefreshInvalid,
+    /// The session was not used for too long, or is too old: log in again.
     RefreshExpired,
+    /// The refresh token had been used before; somebody holds a copy, so the session was ended.
     RefreshReused,
+    /// The access token lacks the scope that `WWW-Authenticate` names.
     InsufficientScope,
+    /// The account is known, but may not do that.
     Forbidden,
+    /// The password was right, but the account may not be used.
     AccountDisabled,
+    /// Accounts are opened by the operator only.
     SignupClosed,
+    /// There is no such path, or no such thing of yours.
     NotFound,
+    /// The path is there, for the methods in the `Allow` header.
     MethodNotAllowed,
+    /// The body did not arrive in time.
     RequestTimeout,
+    /// The body is longer than `http.body_limit`.
     BodyTooLarge,
+    /// A header is longer than is taken.
     HeaderTooLarge,
+    /// The content type is not understood here.
     UnsupportedMediaType,
+    /// An account with this e-mail address exists.
     EmailTaken,
+    /// An account with this username exists.
     UsernameTaken,
+    /// The body was understood, but the fields in `errors` cannot be accepted.
     InvalidFields,
+    /// Too many requests from one address: wait for `Retry-After`.
     RateLimited,
+    /// Too many wrong passwords for one account: wait for `Retry-After`.
     AccountLocked,
+    /// Too many passwords are waiting to be hashed: wait for `Retry-After`.
     Overloaded,
+    /// The database cannot be reached: wait for `Retry-After`.
     Unavailable,
+    /// A mistake of ours; the log has it under the `request_id`.
     Internal,
 }
 

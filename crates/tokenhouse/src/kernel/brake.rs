@@ -3,20 +3,80 @@
 //! A try is counted *before* the password is checked, by one guarded statement (a generic cell rate
 //! algorithm in the database, so that a hundred parallel guesses on several nodes stay at the limit), and a
 //! right password clears the count. Accounts that do not exist are braked alike, so that the brake tells
-//! nothing. An address the account has been used from has a brake of its own: a stranger who keeps an
-//! account braked does not keep its owner out.
+//! nothing, and names are braked as they were typed, so that the brake does not tell which names belong together.
+//! Networks share four lanes: a stranger who keeps an account braked from one network fills one lane, and
+//! a network the account has been used from has a lane of its own. So a stranger does not keep its owner out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::house::Tokenhouse;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::UserId;
-use crate::base::store::{Executor, StoreError, query};
+use crate::base::store::{Executor, Store, StoreError, query};
+
+/// A try that was counted. While it lasts, it takes one of the account's turns on this node: as many may be
+/// under way at once as the account bears wrong passwords, and the others wait. So a hundred right passwords
+/// at once all get in, each clearing the count, and a hundred wrong ones stay at the limit.
+#[derive(Debug)]
+pub(crate) struct Try {
+    key: BrakeKey,
+    house: Tokenhouse,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Try {
+    pub(crate) fn key(&self) -> &BrakeKey {
+        &self.key
+    }
+
+    /// Waits for its turn. Made before it waits, so that whoever gives up waiting is forgotten too.
+    async fn wait(house: &Tokenhouse, key: BrakeKey, at_once: u32) -> Self {
+        let turns = {
+            let mut all = house.0.turns.lock();
+            let at_once = usize::try_from(at_once.max(1)).unwrap_or(1);
+            Arc::clone(
+                all.entry(key.clone())
+                    .or_insert_with(|| Arc::new(Semaphore::new(at_once))),
+            )
+        };
+        let mut this = Self {
+            key,
+            house: house.clone(),
+            turn: None,
+        };
+        // It is never closed.
+        this.turn = turns.acquire_owned().await.ok();
+        this
+    }
+}
+
+impl Drop for Try {
+    fn drop(&mut self) {
+        self.turn = None;
+        let mut all = self.house.0.turns.lock();
+        if all
+            .get(&self.key)
+            .is_some_and(|turns| Arc::strong_count(turns) == 1)
+        {
+            all.remove(&self.key);
+        }
+    }
+}
+
+/// Times the tries an account bears before it is slowed: with ten each that is less than the hundred of NIST SP
+/// 800-63B §3.2.2 for its e-mail address and its username together.
+const LANES: u8 = 4;
+
+/// The turns of the accounts that are being tried at this moment.
+pub(crate) type Turns = parking_lot::Mutex<HashMap<BrakeKey, Arc<Semaphore>>>;
 
 /// What is braked: a digest, since for an unknown account it is made of what was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BrakeKey(Vec<u8>);
 
 impl BrakeKey {
@@ -50,10 +110,14 @@ pub(crate) async fn release(on: &mut impl Executor, key: &BrakeKey) -> Result<u6
     query(RELEASE).bind(key.0.clone()).execute(on).await
 }
 
-const SWEEP: &str = "DELETE FROM brakes WHERE theoretical_arrival < $1";
+const SWEEP: &str = "
+    DELETE FROM brakes
+    WHERE id IN (SELECT id FROM brakes WHERE theoretical_arrival < $1 ORDER BY theoretical_arrival LIMIT 1000)";
 
-pub(crate) async fn sweep(on: &mut impl Executor, now: Timestamp) -> Result<u64, StoreError> {
-    query(SWEEP).bind(now).execute(on).await
+/// Page by page, so that nobody waits long for their turn to write.
+pub(crate) async fn sweep(store: &Store, now: jiff::Timestamp) -> Result<(), Error> {
+    while query(SWEEP).bind(now).execute(&mut store.single()).await? > 0 {}
+    Ok(())
 }
 
 impl Tokenhouse {
@@ -66,8 +130,7 @@ impl Tokenhouse {
         user: Option<UserId>,
         name: &str,
         origin: &Origin,
-        now: Timestamp,
-    ) -> Result<Option<BrakeKey>, Error> {
+    ) -> Result<Option<Try>, Error> {
         let settings = &self.0.settings.rate_limit;
         if !settings.account_enabled {
             return Ok(None);
@@ -76,17 +139,19 @@ impl Tokenhouse {
             .network()
             .map(|network| network.to_string())
             .unwrap_or_default();
-        let key = match user {
-            Some(id) if self.knows_network(id, origin).await? => {
-                BrakeKey::of(&[b"known network", id.0.as_bytes(), network.as_bytes()])
-            }
-            Some(id) => BrakeKey::of(&[b"account", id.0.as_bytes()]),
-            None => {
-                // The same work as for an account that exists.
-                self.knows_network(UserId(uuid::Uuid::nil()), origin).await?;
-                BrakeKey::of(&[b"unknown", name.as_bytes()])
-            }
+        // Asked for an account that does not exist too, so that it is the same work.
+        let asked = user.unwrap_or(UserId(uuid::Uuid::nil()));
+        let key = if self.knows_network(asked, origin).await? {
+            BrakeKey::of(&[b"known network", name.as_bytes(), network.as_bytes()])
+        } else {
+            // Under a key, so that nobody can choose networks by their lanes.
+            let secret = self.0.keys.master().derive("brake lanes");
+            let BrakeKey(digest) = BrakeKey::of(&[&*secret, network.as_bytes()]);
+            BrakeKey::of(&[b"account", name.as_bytes(), &[digest[0] % LANES]])
         };
+        let counted_try = Try::wait(self, key, settings.account_burst).await;
+        let key = counted_try.key();
+        let now = self.0.clock.now();
         let interval = i64::try_from(settings.account_interval.as_micros())
             .unwrap_or(i64::MAX / 1024)
             .max(1);
@@ -104,10 +169,10 @@ impl Tokenhouse {
             .execute(&mut self.0.store.single())
             .await?;
         if counted > 0 {
-            return Ok(Some(key));
+            return Ok(Some(counted_try));
         }
         let due: Option<(i64,)> = query(READ)
-            .bind(key.0)
+            .bind(key.0.clone())
             .optional(&mut self.0.store.read().await?)
             .await?;
         let wait = due

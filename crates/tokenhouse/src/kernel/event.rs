@@ -8,7 +8,7 @@ use crate::base::entropy::Entropy;
 use crate::base::error::Error;
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, StoreError, query};
+use crate::base::store::{Executor, Store, query};
 
 /// One thing that happened.
 pub(crate) struct Event {
@@ -73,8 +73,12 @@ pub(crate) async fn write(on: &mut impl Executor, entropy: &Entropy, event: Even
     Ok(())
 }
 
-const SWEEP: &str = "DELETE FROM events WHERE at < $1";
+const SWEEP: &str = "
+    DELETE FROM events
+    WHERE id IN (SELECT id FROM events WHERE at < $1 ORDER BY at LIMIT 1000)";
 
-pub(crate) async fn sweep(on: &mut impl Executor, before: Timestamp) -> Result<u64, StoreError> {
-    query(SWEEP).bind(before).execute(on).await
+/// Page by page, so that nobody waits long for their turn to write.
+pub(crate) async fn sweep(store: &Store, before: Timestamp) -> Result<(), Error> {
+    while query(SWEEP).bind(before).execute(&mut store.single()).await? > 0 {}
+    Ok(())
 }

@@ -34,7 +34,7 @@ const OK: ([(http::HeaderName, &str); 1], Json<Health>) =
 /// Liveness
 ///
 /// Answers as long as the process can answer at all.
-#[utoipa::path(get, path = "/health/live", tag = "Operation", responses((status = 200, description = "Alive", body = Health)))]
+#[utoipa::path(get, path = "/health/live", operation_id = "check_liveness", tag = "Operation", responses((status = 200, description = "Alive", body = Health)))]
 async fn live() -> Response {
     OK.into_response()
 }
@@ -43,7 +43,7 @@ async fn live() -> Response {
 ///
 /// Answers 200 when the database can be reached and there is a key to sign with.
 #[utoipa::path(
-    get, path = "/health/ready", tag = "Operation",
+    get, path = "/health/ready", operation_id = "check_readiness", tag = "Operation",
     responses(
         (status = 200, description = "Ready", body = Health),
         (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
@@ -58,7 +58,7 @@ async fn ready(State(house): State<Tokenhouse>) -> Result<Response, Error> {
 /// Metrics
 ///
 /// In the Prometheus text format.
-#[utoipa::path(get, path = "/metrics", tag = "Operation", responses((status = 200, description = "What was counted", content_type = "text/plain", body = String)))]
+#[utoipa::path(get, path = "/metrics", operation_id = "read_metrics", tag = "Operation", responses((status = 200, description = "What was counted", content_type = "application/openmetrics-text", body = String)))]
 async fn metrics(State(house): State<Tokenhouse>) -> Response {
     (
         [(

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokenhouse_verify::Verifier;
+use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
 
 use super::account::User;
+use super::brake::Turns;
 use super::keys::Keyring;
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
@@ -41,6 +42,10 @@ pub struct Tokenhouse(pub(crate) Arc<House>);
 
 /// Claims that an application adds to the tokens of a user.
 pub type ClaimsHook = Arc<dyn Fn(&User) -> Map<String, Value> + Send + Sync>;
+/// The whole payload of an access token, made of the user and of the claims it would have had.
+pub type PayloadHook = Arc<dyn Fn(&User, Claims) -> Claims + Send + Sync>;
+/// What an application demands of a token beside signature, time and session.
+pub type VerifierHook = Arc<dyn Fn(VerifierBuilder) -> VerifierBuilder + Send + Sync>;
 /// An application's own rule for a text, saying what is wrong with it.
 pub type RuleHook = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
@@ -48,6 +53,8 @@ pub type RuleHook = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) claims: Option<ClaimsHook>,
+    pub(crate) payload: Option<PayloadHook>,
+    pub(crate) verifier: Option<VerifierHook>,
     pub(crate) username_rule: Option<RuleHook>,
     pub(crate) password_rule: Option<RuleHook>,
 }
@@ -68,7 +75,21 @@ pub(crate) struct House {
     pub(crate) address_limit: Option<AddressLimit>,
     pub(crate) proxies: TrustedProxies,
     pub(crate) cors: Option<tower_http::cors::CorsLayer>,
+    pub(crate) turns: Turns,
+    pub(crate) warned_of_unknown_addresses: std::sync::Once,
     pub(crate) followed_until: tokio::sync::Mutex<Timestamp>,
+}
+
+impl House {
+    /// Says once that the server does not tell addresses.
+    pub(crate) fn warn_of_unknown_addresses(&self) {
+        self.warned_of_unknown_addresses.call_once(|| {
+            tracing::warn!(
+                "requests come without an address, so there is no limit per address: serve the application with \
+                 into_make_service_with_connect_info::<SocketAddr>()"
+            );
+        });
+    }
 }
 
 impl Tokenhouse {

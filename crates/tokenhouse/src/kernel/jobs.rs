@@ -1,9 +1,11 @@
 //! What the house does by itself: follow revocations and keys that other nodes changed, sweep what is over,
 //! rotate keys. Each is safe to run on every node at once. They end when the last handle is gone.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
@@ -36,7 +38,7 @@ impl Tokenhouse {
         });
     }
 
-    async fn follow(&self) -> Result<(), Error> {
+    pub(crate) async fn follow(&self) -> Result<(), Error> {
         let now = self.0.clock.now();
         let mut followed = self.0.followed_until.lock().await;
         self.follow_revocations(before(*followed, OVERLAP)).await?;
@@ -44,23 +46,22 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Sweeps what is over and tends the keys; the house does so by itself every ten minutes.
+    /// Tends the keys and sweeps what is over; the house does so by itself every ten minutes. What fails stops
+    /// nothing of the rest.
     ///
     /// # Errors
-    /// When the database cannot be reached.
+    /// The first of what failed.
     pub async fn tend(&self) -> Result<(), Error> {
         let now = self.0.clock.now();
-        let sessions = self.sweep_sessions(now).await?;
-        let brakes = brake::sweep(&mut self.0.store.single(), now).await?;
-        let events = event::sweep(
-            &mut self.0.store.single(),
-            before(now, *self.0.settings.events.keep),
-        )
-        .await?;
-        if sessions + brakes + events > 0 {
-            tracing::debug!(sessions, brakes, events, "swept what is over");
-        }
-        self.tend_keys().await
+        let done = [
+            self.tend_keys().await,
+            self.sweep_sessions(now).await,
+            brake::sweep(&self.0.store, now).await,
+            event::sweep(&self.0.store, before(now, *self.0.settings.events.keep)).await,
+            // All of them once more: a node whose clock is far behind writes times that were already asked for.
+            self.follow_revocations(Timestamp::MIN).await,
+        ];
+        done.into_iter().collect()
     }
 }
 
@@ -85,9 +86,13 @@ fn every(
         loop {
             ticks.tick().await;
             let Some(house) = house.upgrade() else { break };
-            if let Err(error) = job(Tokenhouse(house)).await {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(job = what, cause, "a job failed; it will be tried again");
+            match AssertUnwindSafe(job(Tokenhouse(house))).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(job = what, cause, "a job failed; it will be tried again");
+                }
+                Err(_) => tracing::error!(job = what, "a job panicked; it will be tried again"),
             }
         }
     });

@@ -1,11 +1,11 @@
-//! The one way into a session. Every way of signing in ends in a [`Proof`]; only [`Tokenhouse::complete`],
-//! which asks what else is due, turns it into a [`Complete`]; and only a `Complete` opens a session. A new
+//! The one way into a session. Every way of signing in ends in a `Proof`; only `Tokenhouse::complete`,
+//! which asks what else is due, turns it into a `Complete`; and only a `Complete` opens a session. A new
 //! way of signing in cannot skip a check, because the compiler offers no other way.
 
 use jiff::Timestamp;
 
 use super::account::{self, User};
-use super::brake::{self, BrakeKey};
+use super::brake::{self, Try};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::session::{self, Session};
@@ -20,8 +20,8 @@ pub(crate) struct Proof {
     pub(crate) user: User,
     pub(crate) method: &'static str,
     pub(crate) at: Timestamp,
-    /// The brake that is loosened again by success.
-    pub(crate) brake: Option<BrakeKey>,
+    /// The try that success clears.
+    pub(crate) counted: Option<Try>,
 }
 
 /// A login that lacks nothing. It cannot be made outside this module.
@@ -62,14 +62,14 @@ impl Tokenhouse {
     pub(crate) async fn log_in(
         &self,
         mut tx: Tx,
-        proof: Proof,
+        mut proof: Proof,
         scope: String,
         origin: &Origin,
     ) -> Result<LoggedIn, Error> {
-        let brake = proof.brake.clone();
+        let counted = proof.counted.take();
         let login = self.complete(&mut tx, proof).await?;
-        if let Some(key) = brake {
-            brake::release(&mut tx, &key).await?;
+        if let Some(counted) = &counted {
+            brake::release(&mut tx, counted.key()).await?;
         }
         let (session, ended) = session::open(&mut tx, self, &login, scope, origin).await?;
         let event = Event {
@@ -83,7 +83,7 @@ impl Tokenhouse {
         // Before the commit: whatever fails here leaves no session behind that nobody holds a token of.
         let tokens = self.mint(&login.user, &session, login.at)?;
         tx.commit().await?;
-        self.remember_revoked(&ended, login.at);
+        self.remember_revoked(&ended);
         self.0.metrics.logins.succeeded.inc();
         Ok(LoggedIn {
             user: login.user,

@@ -7,7 +7,27 @@
     reason = "that is how a test fails, in its helpers too"
 )]
 
+mod account_deletion;
+mod application;
+mod architecture;
+mod brake;
+mod contract;
+mod documentation;
+mod extractors;
+mod gate;
+mod hashing;
+mod hostile;
+mod keys;
+mod kinds;
+mod login;
+mod me;
+mod observability;
+mod password_change;
+mod payload;
+mod refresh_model;
 mod session;
 mod signup;
+mod standards;
 mod store;
 mod support;
+mod tokens;

@@ -187,7 +187,7 @@ on_both_engines! {
         let insert = || query("INSERT INTO things (id, name, small) VALUES ($1, $2, $3)").bind(Uuid::max()).bind("hunter2");
         insert().bind(1_i32).execute(&mut store.single()).await.unwrap();
         let error = insert().bind(1_i32).execute(&mut store.single()).await.unwrap_err();
-        assert!(matches!(error, StoreError::Statement { .. }), "{error:?}");
+        assert!(matches!(error, StoreError::Taken { .. }), "{error:?}");
         for shown in [format!("{error}"), format!("{error:?}"), format!("{:?}", insert())] {
             assert!(!shown.contains("hunter2") && !shown.contains("ffffffff"), "{shown}");
         }
@@ -239,7 +239,7 @@ on_both_engines! {
         let mut tx = store.write().await.unwrap();
         query(INSERT).bind(2_i64).bind("x").execute(&mut tx).await.unwrap();
         let twice = query(INSERT).bind(1_i64).bind("x").execute(&mut tx).await.unwrap_err();
-        assert!(matches!(twice, StoreError::Statement { .. }), "{twice:?}");
+        assert!(matches!(twice, StoreError::Taken { .. }), "{twice:?}");
         let more = query(INSERT).bind(3_i64).bind("x").execute(&mut tx).await.unwrap_err();
         assert!(matches!(more, StoreError::Failed), "{more:?}");
         assert!(matches!(tx.commit().await, Err(StoreError::Failed)));

@@ -181,6 +181,16 @@ impl HashingPool {
             .await
     }
 
+    /// Whether a password would be taken now, for whoever has something to do before it.
+    ///
+    /// # Errors
+    /// [`Overloaded`](HashingError::Overloaded).
+    pub fn has_room(&self) -> Result<(), HashingError> {
+        self.queue
+            .has_room()
+            .map_err(|Full { retry_after }| HashingError::Overloaded { retry_after })
+    }
+
     /// How the pool is doing.
     #[must_use]
     pub fn status(&self) -> PoolStatus {

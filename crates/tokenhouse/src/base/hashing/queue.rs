@@ -121,6 +121,19 @@ impl Queue {
     /// Puts `job` at the end, or says at once that there is no room.
     pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), Full> {
         let mut state = self.state.lock();
+        self.room(&mut state)?;
+        state.waiting.push_back(job);
+        drop(state);
+        self.arrival.notify_one();
+        Ok(())
+    }
+
+    /// Whether a job would be taken now.
+    pub(super) fn has_room(&self) -> Result<(), Full> {
+        self.room(&mut self.state.lock())
+    }
+
+    fn room(&self, state: &mut State) -> Result<(), Full> {
         if state.waiting.len() >= self.capacity {
             // Those who gave up must not keep others out.
             let before = state.waiting.len();
@@ -137,9 +150,6 @@ impl Queue {
                 retry_after: whole_seconds.clamp(SHORTEST_RETRY, LONGEST_RETRY),
             });
         }
-        state.waiting.push_back(job);
-        drop(state);
-        self.arrival.notify_one();
         Ok(())
     }
 

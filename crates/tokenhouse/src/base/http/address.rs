@@ -56,6 +56,12 @@ impl TrustedProxies {
             .map(|nets| Self(nets.into()))
     }
 
+    /// Whether any of the networks is the whole of them.
+    #[must_use]
+    pub fn trust_everybody(&self) -> bool {
+        self.0.iter().any(|net| net.prefix_len() == 0)
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|net| net.contains(&address))
@@ -69,13 +75,11 @@ impl TrustedProxies {
         }
         let mut nearest = peer;
         let hops = parts.headers.get_all("x-forwarded-for").iter().rev();
-        for hop in hops
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.rsplit(','))
-        {
-            match hop.trim().parse::<IpAddr>() {
-                Ok(address) => nearest = address,
-                Err(_) => break,
+        for hop in hops.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b',')) {
+            // Bytes, since one hop that is no text must not hide the others from us.
+            match std::str::from_utf8(hop).ok().and_then(address_of) {
+                Some(address) => nearest = address,
+                None => break,
             }
             if !self.trusts(nearest) {
                 break;
@@ -83,6 +87,14 @@ impl TrustedProxies {
         }
         nearest
     }
+}
+
+/// Some proxies write the port too.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    hop.parse::<IpAddr>()
+        .or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()))
+        .ok()
 }
 
 impl<S> FromRequestParts<S> for Origin
@@ -145,6 +157,26 @@ mod tests {
         );
         assert_eq!(client(&["10.0.0.9"], "10.0.0.9", &["nonsense"]), "10.0.0.9");
         assert_eq!(client(&["10.0.0.9"], "10.0.0.9", &[]), "10.0.0.9");
+        assert_eq!(
+            client(&["10.0.0.9"], "10.0.0.9", &["192.0.2.1:5678"]),
+            "192.0.2.1"
+        );
+        assert_eq!(
+            client(&["10.0.0.9"], "10.0.0.9", &["[2001:db8::1]:5678"]),
+            "2001:db8::1"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_hide_the_client() {
+        let proxies = TrustedProxies::parse(&["10.0.0.9".to_owned()]).unwrap();
+        let mut request = http::Request::new(());
+        request.headers_mut().append(
+            "x-forwarded-for",
+            http::HeaderValue::from_bytes(b"\xff, 192.0.2.1").unwrap(),
+        );
+        let seen = proxies.client("10.0.0.9".parse().unwrap(), &request.into_parts().0);
+        assert_eq!(seen.to_string(), "192.0.2.1");
     }
 
     #[test]

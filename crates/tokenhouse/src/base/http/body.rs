@@ -3,7 +3,7 @@
 //! [`Body`] turns JSON or a form into [`Fields`]; a route takes what it needs from them, each `take_…`
 //! noting what is missing or of the wrong type, and [`Fields::finish`] answers with the whole list.
 
-use axum::extract::{FromRef, FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, OptionalFromRequest, Request};
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -34,24 +34,47 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let media_type = MediaType::of(&request)?;
         let bytes = read(request, BodyLimits::from_ref(state)).await?;
-        match media_type {
-            MediaType::Json => json(&bytes),
-            MediaType::Form => form(&bytes),
-            MediaType::None if bytes.is_empty() => Ok(Self(Fields::new(Map::new(), false))),
-            MediaType::None => Err(unsupported()),
+        media_type.parse(&bytes)
+    }
+}
+
+/// Where a body may be absent, clients announce JSON and send nothing.
+impl<S> OptionalFromRequest<S> for Body
+where
+    BodyLimits: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Error> {
+        let media_type = MediaType::of(&request)?;
+        let bytes = read(request, BodyLimits::from_ref(state)).await?;
+        if bytes.is_empty() {
+            Ok(None)
+        } else {
+            media_type.parse(&bytes).map(Some)
         }
     }
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum MediaType {
+pub(super) enum MediaType {
     Json,
     Form,
     None,
 }
 
 impl MediaType {
-    fn of(request: &Request) -> Result<Self, Error> {
+    fn parse(self, bytes: &[u8]) -> Result<Body, Error> {
+        match self {
+            Self::Json => json(bytes),
+            Self::Form => form(bytes),
+            Self::None if bytes.is_empty() => Ok(Body(Fields::new(Map::new(), false))),
+            Self::None => Err(unsupported()),
+        }
+    }
+
+    pub(super) fn of(request: &Request) -> Result<Self, Error> {
         let Some(value) = request.headers().get(CONTENT_TYPE) else {
             return Ok(Self::None);
         };
@@ -77,14 +100,14 @@ impl MediaType {
     }
 }
 
-fn unsupported() -> Error {
+pub(super) fn unsupported() -> Error {
     Error::new(
         Code::UnsupportedMediaType,
         "send the body with the content type application/json or application/x-www-form-urlencoded",
     )
 }
 
-async fn read(request: Request, limits: BodyLimits) -> Result<bytes::Bytes, Error> {
+pub(super) async fn read(request: Request, limits: BodyLimits) -> Result<bytes::Bytes, Error> {
     let collected = tokio::time::timeout(
         limits.time,
         Limited::new(request.into_body(), limits.bytes).collect(),
@@ -106,7 +129,7 @@ async fn read(request: Request, limits: BodyLimits) -> Result<bytes::Bytes, Erro
     }
 }
 
-fn json(bytes: &[u8]) -> Result<Body, Error> {
+pub(super) fn json(bytes: &[u8]) -> Result<Body, Error> {
     if std::str::from_utf8(bytes).is_err() {
         return Err(Error::new(Code::MalformedBody, "the body is not UTF-8"));
     }
@@ -164,7 +187,7 @@ impl<'de> serde::Deserialize<'de> for UniqueMembers {
     }
 }
 
-fn form(bytes: &[u8]) -> Result<Body, Error> {
+pub(super) fn form(bytes: &[u8]) -> Result<Body, Error> {
     // `form_urlencoded` would replace what is not UTF-8 by U+FFFD, and so let two passwords become one.
     if percent_encoding::percent_decode(bytes).decode_utf8().is_err() {
         return Err(Error::new(Code::MalformedBody, "the form is not UTF-8"));
@@ -212,6 +235,11 @@ impl Fields {
             faults: Vec::new(),
             closed,
         }
+    }
+
+    /// Everything that came, for whoever takes it as a whole.
+    pub(super) fn into_members(self) -> Map<String, Value> {
+        self.members
     }
 
     /// Whether a member of this name came, other than `null`.

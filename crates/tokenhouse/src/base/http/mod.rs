@@ -3,10 +3,12 @@
 
 pub mod address;
 pub mod body;
+pub mod input;
 pub mod limit;
 pub mod observe;
 pub mod problem;
 
 pub use address::Origin;
 pub use body::{Body, Fields};
+pub use input::Input;
 pub use problem::Problem;

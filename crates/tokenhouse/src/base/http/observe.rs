@@ -118,16 +118,19 @@ pub async fn observe(State(observer): State<Arc<Observer>>, request: Request, ne
     if let Some(renderer) = &observer.renderer
         && let Some(problem) = response.extensions_mut().remove::<Problem>()
     {
-        let headers = std::mem::take(response.headers_mut());
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         response = renderer(&problem);
         // What the protocol asks for stays, however the body looks.
         for name in [
             http::header::WWW_AUTHENTICATE,
             http::header::RETRY_AFTER,
             http::header::ALLOW,
+            http::header::CACHE_CONTROL,
         ] {
             if let Some(value) = headers.get(&name)
                 && !response.headers().contains_key(&name)
+                // An application that answers a bad login with 400 challenges nobody.
+                && (name != http::header::WWW_AUTHENTICATE || response.status() == status)
             {
                 response.headers_mut().insert(name, value.clone());
             }

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::base::error::{Code, Error, FieldError};
 
-/// Where the documentation of the codes lies; a code's name is its fragment.
-const DOCUMENTATION: &str = "https://tokenhouse.dev/errors#";
+/// Where the codes are documented.
+const DOCUMENTATION: &str = "https://docs.rs/tokenhouse/latest/tokenhouse/enum.Code.html#variant.";
 
 /// An error as the caller sees it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// A URI for the kind of problem, ending in its code.
+    /// A URI for the kind of problem: where its code is documented.
     #[serde(rename = "type")]
     pub kind: String,
     /// What the code means, the same every time.
@@ -46,7 +46,7 @@ impl Problem {
     pub fn of(error: &Error) -> Self {
         let code = error.code();
         Self {
-            kind: format!("{DOCUMENTATION}{}", code.as_str()),
+            kind: format!("{DOCUMENTATION}{code:?}"),
             title: code.title(),
             status: code.status().as_u16(),
             detail: error.detail().to_owned(),
@@ -58,6 +58,29 @@ impl Problem {
             request_id: super::observe::request_id(),
             challenge: challenge(error),
         }
+    }
+
+    /// The errors of FastAPI and of many others, for [`problems`](crate::Builder::problems): a status, a body of
+    /// `{"detail": …}` alone, and on a 401 the bare challenge.
+    ///
+    /// ```
+    /// # use tokenhouse::{Problem, Tokenhouse};
+    /// let builder = Tokenhouse::builder().problems(|problem| match problem.code {
+    ///     "email_taken" => Problem::only_detail(400, "The user with this email already exists"),
+    ///     _ => Problem::only_detail(problem.status, &problem.detail),
+    /// });
+    /// ```
+    #[must_use]
+    pub fn only_detail(status: u16, detail: &str) -> Response {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = Json(serde_json::json!({ "detail": detail }));
+        let mut response = (status, [(CACHE_CONTROL, "no-store")], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 
     /// The headers that go with it, whatever its body looks like.

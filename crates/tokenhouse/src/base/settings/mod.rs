@@ -64,6 +64,8 @@ settings! {
         value algorithm: Algorithm = Algorithm::Es256,
         /// How long an access token lives; longer means fewer refreshes, and a larger revocation list.
         value access_lifetime: Period = Period::minutes(15),
+        /// Who the tokens are from (`iss`); the default is `public_url`, which is also where verifiers look for keys.
+        value issuer: Option<String> = None,
         /// Who the tokens are for (`aud`); the default is `public_url`.
         value audience: Option<String> = None,
         /// With HS256: a secret of at least 32 bytes that other services share. Without it one is made and kept sealed.

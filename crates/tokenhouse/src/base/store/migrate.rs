@@ -3,6 +3,9 @@
 //! Migrations are numbered texts, one per engine, each applied once in a transaction of its own and
 //! remembered by name and checksum in `_migrations`. Any number of nodes may start at once: each migration
 //! is looked up again under a lock before it runs.
+//!
+//! The house and the application that embeds it each have a line of their own in there: `0001_house` is the
+//! house's, `posts/0001_posts` belongs to the application `posts`. Neither knows the other's.
 
 use std::collections::HashMap;
 
@@ -55,7 +58,14 @@ impl Migration {
     }
 }
 
-pub(super) async fn schema(store: &Store, migrations: &[Migration]) -> Result<SchemaState, StoreError> {
+/// The line of migrations that belongs to the house.
+pub(super) const HOUSE: &str = "";
+
+pub(super) async fn schema(
+    store: &Store,
+    owner: &str,
+    migrations: &[Migration],
+) -> Result<SchemaState, StoreError> {
     let mut reader = store.read().await?;
     let exists = query(match store.engine() {
         EngineKind::Sqlite => {
@@ -70,20 +80,27 @@ pub(super) async fn schema(store: &Store, migrations: &[Migration]) -> Result<Sc
         return Ok(SchemaState::Empty);
     }
     let applied: Vec<(String, String)> = query(APPLIED).all(&mut reader).await?;
-    compare(store.engine(), migrations, applied)
+    compare(store.engine(), owner, migrations, applied)
 }
 
 const APPLIED: &str = "SELECT name, checksum FROM _migrations ORDER BY name";
 
 fn compare(
     engine: EngineKind,
+    owner: &str,
     migrations: &[Migration],
     applied: Vec<(String, String)>,
 ) -> Result<SchemaState, StoreError> {
+    let mut applied: HashMap<String, String> = applied
+        .into_iter()
+        .filter_map(|(label, checksum)| {
+            let (whose, name) = label.split_once('/').unwrap_or((HOUSE, &label));
+            (whose == owner).then(|| (name.to_owned(), checksum))
+        })
+        .collect();
     if applied.is_empty() {
         return Ok(SchemaState::Empty);
     }
-    let mut applied: HashMap<String, String> = applied.into_iter().collect();
     let mut pending = Vec::new();
     for migration in migrations {
         match applied.remove(migration.name) {
@@ -109,6 +126,7 @@ fn compare(
 
 pub(super) async fn migrate(
     store: &Store,
+    owner: &str,
     migrations: &[Migration],
 ) -> Result<Vec<&'static str>, StoreError> {
     let mut names = Vec::new();
@@ -117,7 +135,7 @@ pub(super) async fn migrate(
         let mut tx = store.write().await?;
         alone(store.engine(), &mut tx).await?;
         let applied: Vec<(String, String)> = query(APPLIED).all(&mut tx).await?;
-        let next = match compare(store.engine(), migrations, applied)? {
+        let next = match compare(store.engine(), owner, migrations, applied)? {
             SchemaState::Current => break,
             SchemaState::Empty => migrations.first(),
             SchemaState::Older { pending } => migrations
@@ -134,7 +152,7 @@ pub(super) async fn migrate(
         let Some(next) = next else { break };
         tx.batch(next.text(store.engine())).await?;
         query("INSERT INTO _migrations (name, checksum, applied_at) VALUES ($1, $2, $3)")
-            .bind(next.name)
+            .bind(label(owner, next.name))
             .bind(next.checksum(store.engine()))
             .bind(Clock::system().now())
             .execute(&mut tx)
@@ -143,6 +161,14 @@ pub(super) async fn migrate(
         names.push(next.name);
     }
     Ok(names)
+}
+
+fn label(owner: &str, name: &str) -> String {
+    if owner == HOUSE {
+        name.to_owned()
+    } else {
+        format!("{owner}/{name}")
+    }
 }
 
 /// SQLite has one writer anyway; PostgreSQL is asked for a lock that its transaction's end releases.
@@ -155,7 +181,7 @@ async fn alone(engine: EngineKind, tx: &mut Tx) -> Result<(), StoreError> {
     }
     tx.batch(
         "CREATE TABLE IF NOT EXISTS _migrations (
-           name TEXT PRIMARY KEY,
+           name TEXT NOT NULL PRIMARY KEY,
            checksum TEXT NOT NULL,
            applied_at BIGINT NOT NULL
          )",

@@ -179,7 +179,7 @@ impl Store {
     /// [`StoreError::Schema`] when the database belongs to a newer program or an applied migration was
     /// changed; what has been applied before stays.
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<Vec<&'static str>, StoreError> {
-        migrate::migrate(self, migrations).await
+        migrate::migrate(self, migrate::HOUSE, migrations).await
     }
 
     /// How the tables stand to `migrations`.
@@ -187,7 +187,28 @@ impl Store {
     /// # Errors
     /// [`StoreError::Schema`] when an applied migration was changed.
     pub async fn schema(&self, migrations: &[Migration]) -> Result<SchemaState, StoreError> {
-        migrate::schema(self, migrations).await
+        migrate::schema(self, migrate::HOUSE, migrations).await
+    }
+
+    /// The same as [`migrate`](Self::migrate) for the tables that an application keeps beside the house's. `owner` is the
+    /// application's name, which tells its migrations from everybody else's: never changed once released.
+    ///
+    /// # Errors
+    /// As [`migrate`](Self::migrate); [`StoreError::Schema`] too where `owner` is empty or holds a `/`.
+    pub async fn migrate_for(
+        &self,
+        owner: &str,
+        migrations: &[Migration],
+    ) -> Result<Vec<&'static str>, StoreError> {
+        migrate::migrate(self, named(owner)?, migrations).await
+    }
+
+    /// How the tables of an application stand to its `migrations`.
+    ///
+    /// # Errors
+    /// As [`migrate_for`](Self::migrate_for).
+    pub async fn schema_for(&self, owner: &str, migrations: &[Migration]) -> Result<SchemaState, StoreError> {
+        migrate::schema(self, named(owner)?, migrations).await
     }
 
     /// A place to read from, outside any transaction. Each statement takes a connection and gives it back.
@@ -244,6 +265,15 @@ impl Store {
             Engine::Postgres(postgres) => postgres.status(),
         }
     }
+}
+
+fn named(owner: &str) -> Result<&str, StoreError> {
+    if owner.is_empty() || owner.contains('/') {
+        return Err(StoreError::Schema(format!(
+            "migrations belong to an application whose name is not empty and holds no `/`, unlike `{owner}`"
+        )));
+    }
+    Ok(owner)
 }
 
 /// Reads outside any transaction; see [`Store::read`].

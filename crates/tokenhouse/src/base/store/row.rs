@@ -83,6 +83,8 @@ tuple!(A 0);
 tuple!(A 0, B 1);
 tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
 
 /// A type that is read from one column. Sealed: these are the types both engines agree about.
 pub trait Column: Sized + sealed::Sealed {

@@ -1,6 +1,7 @@
 //! Passwords: sign up with one, log in with one, change it.
 
 pub mod common;
+mod opening;
 pub mod policy;
 #[cfg(test)]
 mod policy_tests;
@@ -11,6 +12,7 @@ mod sql;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+pub use self::opening::OpeningAccount;
 use self::policy::PasswordPolicy;
 use crate::base::error::{Code, Error, FieldError};
 use crate::base::hashing::{HashingError, StoredHash};
@@ -75,48 +77,32 @@ impl Tokenhouse {
                 "accounts are opened by whoever runs this service",
             ));
         }
-        let (new, password) = self.check_signup(signup)?;
-        let hash = self.hash(password).await?;
-        let scope = self.grant_scope(None)?;
-        let now = self.0.clock.now();
-        let tx = self.0.store.write().await?;
-        let (mut tx, user) = match account::open(tx, self, &new, now).await? {
-            Opened::New(tx, user) => (tx, user),
-            _ if !self.0.settings.signup.reveal_taken => return Ok(SignedUp::Untold),
-            Opened::EmailTaken => return Err(account::email_taken()),
-            Opened::UsernameTaken => return Err(account::username_taken()),
-        };
-        sql::insert(&mut tx, user.id, &hash, now).await?;
-        event::write(
-            &mut tx,
-            &self.0.entropy,
-            Event::new("user.signed_up", now)
-                .of_user(user.id)
-                .seen_from(origin),
-        )
-        .await?;
-        self.0.metrics.signups.inc();
-        if !self.0.settings.signup.reveal_taken {
-            tx.commit().await?;
-            return Ok(SignedUp::Untold);
+        if self.0.settings.signup.reveal_taken {
+            let login = self.open_account(signup, origin).await?.log_in().await?;
+            return Ok(SignedUp::In(Box::new(login)));
         }
-        let proof = Proof {
-            user,
-            method: "password",
-            at: now,
-            brake: None,
-        };
-        Ok(SignedUp::In(Box::new(
-            self.log_in(tx, proof, scope, origin).await?,
-        )))
+        match self.open_account(signup, origin).await {
+            Ok(account) => account.commit().await.map(|_| SignedUp::Untold),
+            Err(error) if matches!(error.code(), Code::EmailTaken | Code::UsernameTaken) => {
+                Ok(SignedUp::Untold)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens an account without logging anybody in: for operators, imports and tests. `hash` is a PHC string or
     /// one of the foreign forms of [`StoredHash`]; without one the user has no password.
     ///
     /// # Errors
-    /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read.
+    /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read, or there is no name.
     pub async fn create_user(&self, new: &NewUser, hash: Option<&str>) -> Result<User, Error> {
+        if new.email.is_none() && new.username.is_none() {
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "email",
+                "missing",
+                "is required, or a username",
+            )]));
+        }
         if let Some(Err(error)) = hash.map(StoredHash::parse) {
             return Err(Error::invalid_fields(vec![FieldError::new(
                 "password_hash",
@@ -190,7 +176,7 @@ impl Tokenhouse {
     /// `invalid_credentials`, the same in the same time for an unknown user; `account_locked`,
     /// `account_disabled` (only after the right password), `overloaded`.
     pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<LoggedIn, Error> {
-        let scope = self.grant_scope(login.scope.as_deref())?;
+        let scope = self.grant_scope(login.scope.as_deref().filter(|scope| !scope.is_empty()))?;
         let proof = self.prove(&login.identifier, login.password, origin).await?;
         let tx = self.0.store.write().await?;
         self.log_in(tx, proof, scope, origin).await
@@ -199,11 +185,15 @@ impl Tokenhouse {
     /// Shows that somebody knows the password of an account. Counts the try first, checks then, and does the
     /// same work for an account that does not exist.
     async fn prove(&self, identifier: &str, password: Secret, origin: &Origin) -> Result<Proof, Error> {
-        let now = self.0.clock.now();
+        // First, so that a password nobody will look at is not counted as a try.
+        self.0
+            .hashing
+            .has_room()
+            .map_err(|error| self.hashing_error(error))?;
         let known = sql::by_name(&mut self.0.store.read().await?, identifier).await?;
         let name = account::key(identifier);
-        let brake = self
-            .brake(known.as_ref().map(|known| known.user.id), &name, origin, now)
+        let counted = self
+            .brake(known.as_ref().map(|known| known.user.id), &name, origin)
             .await?;
         let stored = known.as_ref().and_then(|known| known.hash.clone());
         let (verdict, upgraded) = self
@@ -229,8 +219,8 @@ impl Tokenhouse {
         Ok(Proof {
             user: known.user,
             method: "password",
-            at: now,
-            brake,
+            at: self.0.clock.now(),
+            counted,
         })
     }
 
@@ -289,8 +279,8 @@ impl Tokenhouse {
                 "the account changed; log in again",
             ));
         }
-        if let Some(key) = &proof.brake {
-            crate::kernel::brake::release(&mut self.0.store.single(), key).await?;
+        if let Some(counted) = &proof.counted {
+            crate::kernel::brake::release(&mut self.0.store.single(), counted.key()).await?;
         }
         Ok(proof)
     }
@@ -317,7 +307,7 @@ impl Tokenhouse {
             .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(())
     }
 
@@ -350,13 +340,9 @@ impl Tokenhouse {
     }
 
     fn password_policy(&self) -> PasswordPolicy {
-        let settings = &self.0.settings.passwords;
         PasswordPolicy {
-            min_length: settings.min_length,
-            max_length: settings.max_length,
-            check_common: settings.check_common,
             custom: self.0.hooks.password_rule.clone(),
-            ..PasswordPolicy::default()
+            ..PasswordPolicy::of(&self.0.settings.passwords)
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::base::hashing::spelling::{fits, normalised};
 use crate::base::secret::Secret;
+use crate::base::settings::PasswordSettings;
 
 use super::common::is_common;
 use super::resemblance::resembles;
@@ -111,6 +112,17 @@ impl fmt::Display for PasswordFault {
 impl std::error::Error for PasswordFault {}
 
 impl PasswordPolicy {
+    /// The policy of the settings.
+    #[must_use]
+    pub fn of(settings: &PasswordSettings) -> Self {
+        Self {
+            min_length: settings.min_length,
+            max_length: settings.max_length,
+            check_common: settings.check_common,
+            ..Self::default()
+        }
+    }
+
     /// Says whether the bounds make sense: NIST wants 64 characters allowed, and 256 is what always fits.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ struct SignupBody {
 ///
 /// Opens an account and logs its user in.
 #[utoipa::path(
-    post, path = "/auth/signup", tag = "Account", request_body = SignupBody,
+    post, path = "/auth/signup", operation_id = "sign_up", tag = "Account", request_body = SignupBody,
     responses(
         (status = 201, description = "The account is open and its user logged in", body = TokenAnswer),
         (status = 202, description = "Where `signup.reveal_taken` is off: the account may be open, log in", body = Object),
@@ -139,7 +139,7 @@ struct LoginForm {
 /// With JSON, or with the OAuth2 password form. An unknown user and a wrong password get the same answer in
 /// the same time.
 #[utoipa::path(
-    post, path = "/auth/login", tag = "Sessions",
+    post, path = "/auth/login", operation_id = "log_in", tag = "Sessions",
     request_body(content((LoginBody = "application/json"), (LoginForm = "application/x-www-form-urlencoded"))),
     responses(
         (status = 200, description = "The tokens and the user", body = TokenAnswer),
@@ -218,7 +218,7 @@ struct ChangeBody {
 ///
 /// Every other session is over; this one goes on.
 #[utoipa::path(
-    post, path = "/users/me/password", tag = "Account", request_body = ChangeBody, security(("password" = [])),
+    post, path = "/users/me/password", operation_id = "change_password", tag = "Account", request_body = ChangeBody, security(("password" = [])),
     responses(
         (status = 204, description = "The new password is valid"),
         (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
@@ -255,7 +255,7 @@ struct DeleteBody {
 ///
 /// With everything that is only its own; every session is over.
 #[utoipa::path(
-    delete, path = "/users/me", tag = "Account", request_body = DeleteBody, security(("password" = [])),
+    delete, path = "/users/me", operation_id = "delete_me", tag = "Account", request_body = DeleteBody, security(("password" = [])),
     responses(
         (status = 204, description = "The account is gone"),
         (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::base::id::UserId;
 use crate::base::store::{Executor, FromRow, Row, StoreError, query};
-use crate::kernel::account::{User, key};
+use crate::kernel::account::{self, User, key};
 
 /// An account somebody wants to be let into.
 pub(super) struct Known {
@@ -41,6 +41,9 @@ const BY_USERNAME: &str = known!("username_key = $1");
 /// The account that a login means: a name with an `@` is an e-mail address, and no username has one.
 pub(super) async fn by_name(on: &mut impl Executor, name: &str) -> Result<Option<Known>, StoreError> {
     let key = key(name);
+    if !account::may_be_a_key(&key) {
+        return Ok(None);
+    }
     query(if key.contains('@') { BY_EMAIL } else { BY_USERNAME })
         .bind(key)
         .optional(on)

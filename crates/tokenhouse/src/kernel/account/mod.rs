@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub(crate) use self::name::key;
 pub use self::name::{Email, NameError, Username};
+pub(crate) use self::name::{key, may_be_a_key};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::session;
@@ -144,8 +144,11 @@ impl Tokenhouse {
     /// # Errors
     /// As [`user`](Self::user).
     pub async fn user_by_name(&self, name: &str) -> Result<Option<User>, Error> {
-        let mut reader = self.0.store.read().await?;
         let key = name::key(name);
+        if !may_be_a_key(&key) {
+            return Ok(None);
+        }
+        let mut reader = self.0.store.read().await?;
         Ok(if key.contains('@') {
             sql::by_email(&mut reader, &key).await?
         } else {
@@ -214,7 +217,7 @@ impl Tokenhouse {
         let kind = if active { "user.enabled" } else { "user.disabled" };
         event::write(&mut tx, &self.0.entropy, Event::new(kind, now).of_user(id)).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(user)
     }
 
@@ -250,10 +253,13 @@ impl Tokenhouse {
     pub async fn delete_user(&self, id: UserId, origin: &Origin) -> Result<(), Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
+        // The account first, as a login does: one that is under way is waited for, so that its session ends too,
+        // and no two transactions wait for each other.
+        sql::set_active(&mut tx, id, false, now)
+            .await?
+            .ok_or_else(no_such_user)?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        if sql::delete(&mut tx, id).await? == 0 {
-            return Err(no_such_user());
-        }
+        sql::delete(&mut tx, id).await?;
         event::write(
             &mut tx,
             &self.0.entropy,
@@ -261,7 +267,7 @@ impl Tokenhouse {
         )
         .await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(())
     }
 

@@ -20,6 +20,22 @@ pub(crate) fn key(text: &str) -> String {
     text.trim().nfkc().flat_map(char::to_lowercase).nfc().collect()
 }
 
+/// Whether an account can have it. No name holds a control character, and PostgreSQL cannot even be asked
+/// about one with NUL.
+pub(crate) fn may_be_a_key(key: &str) -> bool {
+    !key.contains(char::is_control)
+}
+
+/// Whether a character is drawn as nothing, or turns the direction of those beside it: two names that differ
+/// only in such look the same.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
 /// An e-mail address that could receive mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email {
@@ -44,10 +60,9 @@ impl Email {
         if text.len() > EMAIL_BYTES {
             return error("must have at most 254 bytes");
         }
-        if text
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '"' | '<' | '>' | ',' | ';'))
-        {
+        if text.chars().any(|c| {
+            c.is_control() || c.is_whitespace() || is_invisible(c) || matches!(c, '"' | '<' | '>' | ',' | ';')
+        }) {
             return error("must be one address without spaces or quotes, such as ada@example.org");
         }
         let options = Options::default()
@@ -60,7 +75,9 @@ impl Email {
                 .split('.')
                 .all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
         };
-        match EmailAddress::parse_with_options(text, options) {
+        // Composed, since the parser takes a letter for one character.
+        let composed: String = text.nfc().collect();
+        match EmailAddress::parse_with_options(&composed, options) {
             Ok(address) if good_domain(&address) => Ok(Self {
                 text: text.to_owned(),
                 key: key(text),
@@ -130,7 +147,8 @@ impl Username {
     pub fn unruled(text: &str) -> Result<Self, NameError> {
         let key = key(text);
         if key.is_empty()
-            || text.len() > USERNAME_BYTES
+            // The key can be eleven times as long, and an index takes only so much.
+            || text.len().max(key.len()) > USERNAME_BYTES
             || key.contains('@')
             || text.chars().any(char::is_control)
         {

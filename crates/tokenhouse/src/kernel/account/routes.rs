@@ -19,7 +19,7 @@ pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
 
 /// Who am I
 #[utoipa::path(
-    get, path = "/users/me", tag = "Account", security(("password" = [])),
+    get, path = "/users/me", operation_id = "read_me", tag = "Account", security(("password" = [])),
     responses(
         (status = 200, description = "The user whose token was sent", body = User),
         (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
@@ -43,7 +43,7 @@ struct ChangeBody {
 
 /// Change my account
 #[utoipa::path(
-    patch, path = "/users/me", tag = "Account", security(("password" = [])),
+    patch, path = "/users/me", operation_id = "change_me", tag = "Account", security(("password" = [])),
     request_body = ChangeBody,
     responses(
         (status = 200, description = "The user as it is now", body = User),

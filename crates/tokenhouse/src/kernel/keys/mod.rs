@@ -11,6 +11,7 @@ mod sql;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -21,8 +22,10 @@ pub use self::master::{MasterKey, MasterKeyError};
 pub use self::signing::{KeyError, SigningKey};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
+use super::token::all_dead;
+use crate::base::clock::before;
 use crate::base::entropy::Entropy;
-use crate::base::error::Error;
+use crate::base::error::{Code, Error};
 use crate::base::settings::Settings;
 use crate::base::store::{Store, Tx};
 
@@ -67,6 +70,11 @@ impl From<KeyringError> for Error {
     fn from(error: KeyringError) -> Self {
         match error {
             KeyringError::Store(error) => error.into(),
+            KeyringError::Contended => Self::new(
+                Code::Unavailable,
+                "another node is rotating keys at this moment; try again",
+            )
+            .retry_after(std::time::Duration::from_secs(1)),
             other => Self::internal(other),
         }
     }
@@ -85,6 +93,9 @@ pub(crate) struct Ring {
 pub(crate) struct Keyring {
     master: MasterKey,
     ring: ArcSwap<Ring>,
+    reloading: tokio::sync::Mutex<()>,
+    /// The second in which an unknown key was last looked for.
+    looked_at: AtomicI64,
 }
 
 /// Where the master key comes from, in the order of precedence.
@@ -107,26 +118,31 @@ pub(crate) async fn find_master_key(
 }
 
 impl Keyring {
-    /// Loads the keys; makes or activates one where the settings ask for another than what signs now.
+    /// Loads the keys; makes or activates one where the settings ask for another than what signs now, unless that is
+    /// to be kept.
     pub(crate) async fn load(
         master: MasterKey,
         store: &Store,
         settings: &Settings,
+        keep: bool,
         now: Timestamp,
     ) -> Result<(Self, KeySet), KeyringError> {
         let wanted = wanted_secret(settings)?;
         for _ in 0..5 {
             let rows = sql::all(&mut store.read().await?).await?;
             let (ring, keys) = match read_ring(&master, rows)? {
-                Some((ring, keys)) if fits(&ring.active, settings, wanted.as_ref()) => (ring, keys),
+                Some((ring, keys)) if keep || fits(&ring.active, settings, wanted.as_ref()) => (ring, keys),
                 _ => {
                     let key = match &wanted {
                         Some(secret) => SigningKey::from_private(Algorithm::Hs256, secret.clone())?,
                         None => generate(settings.tokens.algorithm).await?,
                     };
                     let mut tx = store.write().await?;
-                    make_active(&mut tx, &master, &key, settings, now).await?;
-                    tx.commit().await?;
+                    match make_active(&mut tx, &master, &key, settings, now).await {
+                        Ok(()) => tx.commit().await?,
+                        Err(KeyringError::Contended) => {}
+                        Err(error) => return Err(error),
+                    }
                     continue;
                 }
             };
@@ -134,6 +150,8 @@ impl Keyring {
                 Self {
                     master,
                     ring: ArcSwap::from_pointee(ring),
+                    reloading: tokio::sync::Mutex::new(()),
+                    looked_at: AtomicI64::new(i64::MIN),
                 },
                 keys,
             ));
@@ -233,18 +251,20 @@ async fn make_active(
     now: Timestamp,
 ) -> Result<(), KeyringError> {
     sql::drop_next(tx, key.kid()).await?;
-    sql::retire_active(tx, now, last_token_dead(settings, now), key.kid()).await?;
+    sql::retire_active(tx, now, all_dead(settings, now), key.kid(), Timestamp::MAX).await?;
     if sql::insert(tx, key, "active", master.seal(key.kid(), key.private())?, now).await? == 0 {
         sql::activate(tx, now, key.kid()).await?;
     }
-    Ok(())
-}
-
-/// When the last token signed until `now` has died, with a margin for clocks and for longer lifetimes before.
-fn last_token_dead(settings: &Settings, now: Timestamp) -> Timestamp {
-    let tokens = &settings.tokens;
-    let lifetime = (*tokens.access_lifetime).max(std::time::Duration::from_secs(86_400)) + *tokens.leeway;
-    crate::base::clock::after(now, lifetime)
+    // Another node's key may have taken the one place since ours was made free.
+    let signs = sql::all(tx)
+        .await?
+        .into_iter()
+        .any(|row| row.kid == key.kid() && row.state == "active");
+    if signs {
+        Ok(())
+    } else {
+        Err(KeyringError::Contended)
+    }
 }
 
 impl Tokenhouse {
@@ -259,24 +279,21 @@ impl Tokenhouse {
     /// # Errors
     /// When the database cannot be reached, or another node rotates at the same moment.
     pub async fn rotate_keys(&self) -> Result<(), Error> {
+        self.rotate_keys_older_than(Timestamp::MAX).await
+    }
+
+    /// Rotates if the key that signs has done so since `activated_before`; otherwise another node was faster.
+    async fn rotate_keys_older_than(&self, activated_before: Timestamp) -> Result<(), Error> {
         let now = self.0.clock.now();
         let settings = &self.0.settings;
         let shared_secret = wanted_secret(settings).map_err(KeyringError::from)?.is_some();
         if shared_secret {
             return Err(Error::new(
-                crate::base::error::Code::Forbidden,
+                Code::Forbidden,
                 "the HS256 secret comes from the settings: change tokens.secret there",
             ));
         }
-        let fresh = generate(settings.tokens.algorithm)
-            .await
-            .map_err(KeyringError::from)?;
-        let sealed = self
-            .0
-            .keys
-            .master()
-            .seal(fresh.kid(), fresh.private())
-            .map_err(KeyringError::from)?;
+        let (fresh, sealed) = self.fresh_key().await?;
         let mut tx = self.0.store.write().await?;
         let next = sql::all(&mut tx)
             .await?
@@ -284,13 +301,15 @@ impl Tokenhouse {
             .find(|row| row.state == "next")
             .map(|row| row.kid);
         let Some(next) = next else {
-            // None was published ahead: publish one now, so that the rotation after this one finds caches warm.
+            // None was published ahead. One is now, so that the rotation after this one finds caches warm.
             make_active(&mut tx, self.0.keys.master(), &fresh, settings, now).await?;
             self.rotated(&mut tx, fresh.kid(), now).await?;
             tx.commit().await?;
+            self.reload_keys().await?;
+            self.publish_next(now).await?;
             return self.reload_keys().await;
         };
-        if sql::retire_active(&mut tx, now, last_token_dead(settings, now), &next).await? == 0 {
+        if sql::retire_active(&mut tx, now, all_dead(settings, now), &next, activated_before).await? == 0 {
             return Err(KeyringError::Contended.into());
         }
         sql::activate(&mut tx, now, &next).await?;
@@ -306,13 +325,12 @@ impl Tokenhouse {
     /// When it is no P-256, Ed25519 or RSA (at least 2048 bits) key, or signs another algorithm than the
     /// settings ask for.
     pub async fn import_key(&self, pem: &str) -> Result<String, Error> {
-        let invalid =
-            |error: KeyError| Error::new(crate::base::error::Code::InvalidFields, error.to_string());
+        let invalid = |error: KeyError| Error::new(Code::InvalidFields, error.to_string());
         let wanted = self.0.settings.tokens.algorithm;
         let key = SigningKey::from_pem(pem, wanted).map_err(invalid)?;
         if key.algorithm() != wanted {
             return Err(Error::new(
-                crate::base::error::Code::InvalidFields,
+                Code::InvalidFields,
                 format!(
                     "the key signs {}, but tokens.algorithm is {wanted}; set it to {0} first",
                     key.algorithm()
@@ -342,6 +360,8 @@ impl Tokenhouse {
 
     /// Follows what other nodes did to the keys.
     pub(crate) async fn reload_keys(&self) -> Result<(), Error> {
+        // One at a time, so that nobody puts back what they read before another's change.
+        let _alone = self.0.keys.reloading.lock().await;
         let rows = sql::all(&mut self.0.store.read().await?).await?;
         let same = {
             let ring = self.0.keys.ring();
@@ -363,6 +383,22 @@ impl Tokenhouse {
         Ok(())
     }
 
+    /// Looks for a key that another node may have begun to sign with; at most once a second, so that forged names of
+    /// keys cost nothing. Gives whether it looked.
+    pub(crate) async fn look_for_new_keys(&self) -> bool {
+        let second = self.0.clock.now().as_second();
+        if self.0.keys.looked_at.swap(second, Ordering::Relaxed) == second {
+            return false;
+        }
+        match self.reload_keys().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the signing keys could not be read");
+                false
+            }
+        }
+    }
+
     /// What the clock asks for: publish a `next`, rotate an old `active`, drop what no token needs any more.
     pub(crate) async fn tend_keys(&self) -> Result<(), Error> {
         let now = self.0.clock.now();
@@ -372,28 +408,29 @@ impl Tokenhouse {
         let settings = &self.0.settings;
         let period = *settings.tokens.rotate_after;
         if !period.is_zero() && wanted_secret(settings).map_err(KeyringError::from)?.is_none() {
-            let age = now.duration_since(self.0.keys.ring().activated_at).unsigned_abs();
-            if age >= period {
-                self.rotate_keys().await?;
+            // Another node may have rotated since this one last looked.
+            self.reload_keys().await?;
+            let due = before(now, period);
+            if self.0.keys.ring().activated_at <= due {
+                self.rotate_keys_older_than(due).await?;
             }
             self.publish_next(now).await?;
         }
         self.reload_keys().await
     }
 
+    /// A new key as the settings want it, and its private half sealed.
+    async fn fresh_key(&self) -> Result<(SigningKey, Vec<u8>), KeyringError> {
+        let fresh = generate(self.0.settings.tokens.algorithm).await?;
+        let sealed = self.0.keys.master().seal(fresh.kid(), fresh.private())?;
+        Ok((fresh, sealed))
+    }
+
     async fn publish_next(&self, now: Timestamp) -> Result<(), Error> {
         if self.0.keys.ring().infos.iter().any(|info| info.state == "next") {
             return Ok(());
         }
-        let fresh = generate(self.0.settings.tokens.algorithm)
-            .await
-            .map_err(KeyringError::from)?;
-        let sealed = self
-            .0
-            .keys
-            .master()
-            .seal(fresh.kid(), fresh.private())
-            .map_err(KeyringError::from)?;
+        let (fresh, sealed) = self.fresh_key().await?;
         sql::insert(&mut self.0.store.single(), &fresh, "next", sealed, now).await?;
         Ok(())
     }

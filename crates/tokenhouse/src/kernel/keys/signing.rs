@@ -151,7 +151,7 @@ impl SigningKey {
             ),
         };
         let kid = match &public {
-            Some(jwk) => thumbprint(jwk),
+            Some(jwk) => thumbprint(jwk, algorithm),
             // A digest of a digest: the name of a shared secret must not be a hash that others may publish.
             None => short(
                 digest::digest(
@@ -297,8 +297,9 @@ fn short(digest: &[u8]) -> String {
     encode(&digest[..12])
 }
 
-/// RFC 7638 §3: the digest of the required members in lexicographic order.
-fn thumbprint(jwk: &Jwk) -> String {
+/// RFC 7638 §3: the digest of the required members in lexicographic order. An RSA key that signs PS256 is
+/// another one than the same that signs RS256, since a key has one algorithm; so it has another name.
+fn thumbprint(jwk: &Jwk, algorithm: Algorithm) -> String {
     let members = [
         ("crv", &jwk.crv),
         ("e", &jwk.e),
@@ -316,5 +317,11 @@ fn thumbprint(jwk: &Jwk) -> String {
         .iter()
         .map(|(name, value)| format!("\"{name}\":\"{value}\""))
         .collect();
-    short(digest::digest(&digest::SHA256, format!("{{{}}}", members.join(",")).as_bytes()).as_ref())
+    let suffix = if algorithm == Algorithm::Ps256 {
+        "PS256"
+    } else {
+        ""
+    };
+    let text = format!("{{{}}}{suffix}", members.join(","));
+    short(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }

@@ -50,19 +50,22 @@ pub(super) async fn any(on: &mut impl Executor) -> Result<bool, StoreError> {
 const RETIRE_ACTIVE: &str = "
     UPDATE signing_keys
     SET state = 'retired', retired_at = $1, expires_at = $2
-    WHERE state = 'active' AND kid <> $3";
+    WHERE state = 'active' AND kid <> $3 AND activated_at <= $4";
 
-/// Nobody signs with it any more, and its last token is dead at `expires_at`.
+/// Nobody signs with it any more, and its last token is dead at `expires_at`; nothing where the key that signs began
+/// after `activated_before`.
 pub(super) async fn retire_active(
     on: &mut impl Executor,
     now: Timestamp,
     expires_at: Timestamp,
     except: &str,
+    activated_before: Timestamp,
 ) -> Result<u64, StoreError> {
     query(RETIRE_ACTIVE)
         .bind(now)
         .bind(expires_at)
         .bind(except)
+        .bind(activated_before)
         .execute(on)
         .await
 }

@@ -10,6 +10,7 @@ use tokenhouse_verify::{Claims, Rejection, VerifiedToken};
 
 use crate::base::error::{Code, Error};
 use crate::base::id::{SessionId, UserId};
+use crate::base::secret::Secret;
 use crate::kernel::account::User;
 use crate::kernel::house::Tokenhouse;
 
@@ -36,7 +37,8 @@ impl AccessToken {
     /// Whose it is.
     ///
     /// # Errors
-    /// `token_invalid` where the subject is no user of this house.
+    /// `token_invalid` where the subject is no id, as with an application's own payload; [`CurrentUser`] knows
+    /// the user then too.
     pub fn user_id(&self) -> Result<UserId, Error> {
         self.claims()
             .sub
@@ -72,6 +74,11 @@ impl AccessToken {
         .needs_scope(scope.to_owned()))
     }
 }
+
+/// Whatever token the request bears in its one `Authorization: Bearer` header, unread: for a door of the
+/// application that takes another kind of token there, such as a refresh token.
+#[derive(Clone, Debug)]
+pub struct BearerToken(pub Secret);
 
 /// The user who sends the request, as the database has them now; refuses everybody who is not logged in.
 ///
@@ -140,25 +147,33 @@ impl Tokenhouse {
     /// # Errors
     /// `token_invalid`, `token_expired`, `token_revoked`.
     pub fn verify(&self, token: &str) -> Result<AccessToken, Error> {
+        self.check(token).map_err(refused)
+    }
+
+    fn check(&self, token: &str) -> Result<AccessToken, Rejection> {
         let now = u64::try_from(self.0.clock.now().as_second()).unwrap_or(0);
-        self.0
-            .verifier
-            .verify_at(token, now)
-            .map(AccessToken)
-            .map_err(|rejection| match rejection {
-                Rejection::Expired => Error::new(Code::TokenExpired, "the access token has expired"),
-                Rejection::Revoked => {
-                    Error::new(Code::TokenRevoked, "the session of this access token is over")
-                }
-                other => invalid(&other.to_string()),
-            })
+        self.0.verifier.verify_at(token, now).map(AccessToken)
+    }
+
+    /// The same for a request: a key that this node does not know may be one that another node has just begun to
+    /// sign with.
+    async fn authenticate(&self, token: &str) -> Result<AccessToken, Error> {
+        match self.check(token) {
+            Err(Rejection::UnknownKey { .. }) if self.look_for_new_keys().await => self.verify(token),
+            checked => checked.map_err(refused),
+        }
     }
 
     async fn current_user(&self, token: AccessToken) -> Result<CurrentUser, Error> {
-        let user = self
-            .user(token.user_id()?)
-            .await?
-            .ok_or_else(|| invalid("its user is gone"))?;
+        let id = match self.0.hooks.payload {
+            None => token.user_id()?,
+            // An application's own payload may name users by what can pass to somebody else; a session cannot.
+            Some(_) => {
+                let session = self.session(token.session_id()?).await?;
+                session.ok_or_else(|| invalid("its session is gone"))?.user_id
+            }
+        };
+        let user = self.user(id).await?.ok_or_else(|| invalid("its user is gone"))?;
         if !user.is_active {
             return Err(Error::new(
                 Code::TokenRevoked,
@@ -166,6 +181,14 @@ impl Tokenhouse {
             ));
         }
         Ok(CurrentUser { user, token })
+    }
+}
+
+fn refused(rejection: Rejection) -> Error {
+    match rejection {
+        Rejection::Expired => Error::new(Code::TokenExpired, "the access token has expired"),
+        Rejection::Revoked => Error::new(Code::TokenRevoked, "the session of this access token is over"),
+        other => invalid(&other.to_string()),
     }
 }
 
@@ -185,10 +208,14 @@ fn bearer(parts: &Parts) -> Result<Option<&str>, Error> {
     if values.next().is_some() {
         return Err(invalid("there is more than one Authorization header"));
     }
-    let scheme_and_token = value.to_str().ok().and_then(|text| text.split_once(' '));
-    match scheme_and_token {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
-        _ => Err(invalid("the Authorization header must be `Bearer` and the token")),
+    let text = value
+        .to_str()
+        .map_err(|_| invalid("the Authorization header is no text"))?;
+    match text.split_once(' ').unwrap_or((text, "")) {
+        // RFC 6750 §3.1: another scheme is told which one would do, and nothing of an error.
+        (scheme, _) if !scheme.eq_ignore_ascii_case("bearer") => Err(missing()),
+        (_, token) if token.trim().is_empty() => Err(invalid("nothing follows `Bearer`")),
+        (_, token) => Ok(Some(token.trim())),
     }
 }
 
@@ -207,7 +234,17 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        Tokenhouse::from_ref(state).verify(bearer(parts)?.ok_or_else(missing)?)
+        Tokenhouse::from_ref(state)
+            .authenticate(bearer(parts)?.ok_or_else(missing)?)
+            .await
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for BearerToken {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        bearer(parts)?.map(Secret::from).map(Self).ok_or_else(missing)
     }
 }
 
@@ -219,9 +256,10 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
-        bearer(parts)?
-            .map(|token| Tokenhouse::from_ref(state).verify(token))
-            .transpose()
+        match bearer(parts)? {
+            Some(token) => Tokenhouse::from_ref(state).authenticate(token).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -234,7 +272,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let house = Tokenhouse::from_ref(state);
-        let token = house.verify(bearer(parts)?.ok_or_else(missing)?)?;
+        let token = house.authenticate(bearer(parts)?.ok_or_else(missing)?).await?;
         house.current_user(token).await
     }
 }

@@ -10,17 +10,15 @@ mod refresh_token;
 pub(crate) mod routes;
 mod sql;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
-pub use self::extract::{AccessToken, CurrentUser, MaybeUser};
+pub use self::extract::{AccessToken, BearerToken, CurrentUser, MaybeUser};
 pub use self::refresh_token::{PREFIX, Presented, RefreshTokens};
 use super::account::User;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::login::Complete;
-use super::token::TokenSet;
+use super::token::{TokenSet, all_dead};
 use crate::base::clock::{after, before};
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
@@ -72,6 +70,13 @@ pub enum Rotation {
     Unknown,
 }
 
+/// A session that has been ended, and when the last of its access tokens will have expired everywhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    id: SessionId,
+    forget_at: Timestamp,
+}
+
 /// A step: opens a session for somebody who has proven everything that was asked.
 pub(crate) async fn open(
     tx: &mut Tx,
@@ -79,7 +84,7 @@ pub(crate) async fn open(
     login: &Complete,
     scope: String,
     origin: &Origin,
-) -> Result<(Session, Vec<SessionId>), Error> {
+) -> Result<(Session, Vec<Ended>), Error> {
     let (user, now) = (login.user(), login.at());
     let settings = &house.0.settings.sessions;
     let session = Session {
@@ -112,12 +117,13 @@ pub(crate) async fn end(
     id: SessionId,
     user: UserId,
     now: Timestamp,
-) -> Result<Option<SessionId>, Error> {
-    if sql::end(tx, id, user, now).await? == 0 {
+) -> Result<Option<Ended>, Error> {
+    let Some((rotated_at,)) = sql::end(tx, id, user, now).await? else {
         return Ok(None);
-    }
-    sql::revoke(tx, id, now, house.forget_at(now)).await?;
-    Ok(Some(id))
+    };
+    let ended = house.ended(id, rotated_at, now);
+    sql::revoke(tx, &ended, now).await?;
+    Ok(Some(ended))
 }
 
 /// A step: ends all sessions of the user, but perhaps one.
@@ -127,15 +133,15 @@ pub(crate) async fn end_all(
     user: UserId,
     except: Option<SessionId>,
     now: Timestamp,
-) -> Result<Vec<SessionId>, Error> {
+) -> Result<Vec<Ended>, Error> {
     let except = except.unwrap_or(SessionId(uuid::Uuid::nil()));
     let ended: Vec<_> = sql::end_all(tx, user, except, now)
         .await?
         .into_iter()
-        .map(|(id,)| SessionId(id))
+        .map(|(id, rotated_at)| house.ended(SessionId(id), rotated_at, now))
         .collect();
-    for id in &ended {
-        sql::revoke(tx, *id, now, house.forget_at(now)).await?;
+    for session in &ended {
+        sql::revoke(tx, session, now).await?;
     }
     Ok(ended)
 }
@@ -214,10 +220,11 @@ impl Tokenhouse {
         }
         let grace = self.0.settings.sessions.refresh_grace.signed();
         let age = now.duration_since(session.rotated_at);
-        match session.generation - presented.generation {
+        match session.generation.saturating_sub(presented.generation) {
             // It became current between the two statements, which only a clock set back can do.
             ..=0 => Ok(Rotation::Unknown),
-            1 if age <= grace => Ok(Rotation::Replayed(session)),
+            // Without any grace not even the same instant forgives.
+            1 if !grace.is_zero() && age <= grace => Ok(Rotation::Replayed(session)),
             _ => {
                 self.end_reused(&session, origin, now).await?;
                 Ok(Rotation::Reused(session))
@@ -235,7 +242,7 @@ impl Tokenhouse {
             event::write(&mut tx, &self.0.entropy, event.seen_from(origin)).await?;
         }
         tx.commit().await?;
-        self.remember_revoked(ended.as_slice(), now);
+        self.remember_revoked(ended.as_slice());
         Ok(())
     }
 
@@ -255,8 +262,27 @@ impl Tokenhouse {
             event::write(&mut tx, &self.0.entropy, event).await?;
         }
         tx.commit().await?;
-        self.remember_revoked(ended.as_slice(), now);
+        self.remember_revoked(ended.as_slice());
         Ok(ended.is_some())
+    }
+
+    /// The session with this id, over or not.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session).
+    pub async fn session(&self, id: SessionId) -> Result<Option<Session>, Error> {
+        Ok(sql::by_id(&mut self.0.store.read().await?, id).await?)
+    }
+
+    /// Logs out: ends the session that an access token belongs to.
+    ///
+    /// # Errors
+    /// As [`end_session`](Self::end_session).
+    pub async fn log_out(&self, token: &AccessToken, origin: &Origin) -> Result<(), Error> {
+        if let Some(session) = self.session(token.session_id()?).await? {
+            self.end_session(session.user_id, session.id, origin).await?;
+        }
+        Ok(())
     }
 
     /// Ends the session that a refresh token belongs to, however old the token is.
@@ -265,8 +291,7 @@ impl Tokenhouse {
     /// `refresh_invalid` when this house did not make it.
     pub async fn end_session_of(&self, token: &Secret, origin: &Origin) -> Result<(), Error> {
         let presented = self.0.refresh_tokens.read(token.expose()).ok_or_else(unknown)?;
-        let session = sql::by_id(&mut self.0.store.read().await?, presented.session).await?;
-        if let Some(session) = session {
+        if let Some(session) = self.session(presented.session).await? {
             self.end_session(session.user_id, session.id, origin).await?;
         }
         Ok(())
@@ -290,7 +315,7 @@ impl Tokenhouse {
             .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
-        self.remember_revoked(&ended, now);
+        self.remember_revoked(&ended);
         Ok(ended.len())
     }
 
@@ -328,35 +353,33 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Removes sessions and revocations that have nothing to tell any more.
-    pub(crate) async fn sweep_sessions(&self, now: Timestamp) -> Result<u64, Error> {
-        let mut gone = sql::sweep_revocations(&mut self.0.store.single(), now).await?;
+    /// Removes sessions and revocations that have nothing to tell any more, page by page.
+    pub(crate) async fn sweep_sessions(&self, now: Timestamp) -> Result<(), Error> {
+        while sql::sweep_revocations(&mut self.0.store.single(), now).await? > 0 {}
         let mut next = Some(SessionId(uuid::Uuid::nil()));
         while let Some(after) = next {
             let mut tx = self.0.store.write().await?;
-            let (count, end) = sql::sweep_page(&mut tx, after, self.idle_since(now), now).await?;
+            next = sql::sweep_page(&mut tx, after, self.idle_since(now), now).await?;
             tx.commit().await?;
-            gone += count;
-            next = end;
         }
-        Ok(gone)
+        Ok(())
     }
 
     /// After the commit: this node refuses them before it answers.
-    pub(crate) fn remember_revoked(&self, ended: &[SessionId], now: Timestamp) {
-        let forget_at = u64::try_from(self.forget_at(now).as_second()).unwrap_or(u64::MAX);
-        for id in ended {
-            self.0.verifier.revocations().revoke(id.0.into_bytes(), forget_at);
+    pub(crate) fn remember_revoked(&self, ended: &[Ended]) {
+        for session in ended {
+            let forget_at = u64::try_from(session.forget_at.as_second()).unwrap_or(u64::MAX);
+            let id = session.id.0.into_bytes();
+            self.0.verifier.revocations().revoke(id, forget_at);
         }
     }
 
-    /// When the last access token that lives now will have expired everywhere.
-    fn forget_at(&self, now: Timestamp) -> Timestamp {
-        let tokens = &self.0.settings.tokens;
-        after(
-            now,
-            *tokens.access_lifetime + *tokens.leeway + Duration::from_secs(60),
-        )
+    /// Its last access token was minted by now; or later, if the clock has been set back since.
+    fn ended(&self, id: SessionId, rotated_at: Timestamp, now: Timestamp) -> Ended {
+        Ended {
+            id,
+            forget_at: all_dead(&self.0.settings, now.max(rotated_at)),
+        }
     }
 
     fn idle_since(&self, now: Timestamp) -> Timestamp {

@@ -1,10 +1,11 @@
 //! The door of sessions: refresh, log out, see and end the devices logged in.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,6 +15,7 @@ use super::{AccessToken, CurrentUser, Session};
 use crate::base::error::{Code, Error};
 use crate::base::http::{Body, Origin, Problem};
 use crate::base::id::SessionId;
+use crate::base::secret::Secret;
 use crate::kernel::answer::TokenAnswer;
 use crate::kernel::house::Tokenhouse;
 
@@ -44,7 +46,7 @@ struct RefreshBody {
 /// the same successor again for 30 seconds, since an answer may have been lost or two tabs may have raced;
 /// anything older ends the session, because somebody holds a copy.
 #[utoipa::path(
-    post, path = "/auth/refresh", tag = "Sessions",
+    post, path = "/auth/refresh", operation_id = "refresh", tag = "Sessions",
     request_body(content((RefreshBody = "application/json"), (RefreshBody = "application/x-www-form-urlencoded"))),
     responses(
         (status = 200, description = "New tokens", body = TokenAnswer),
@@ -70,9 +72,9 @@ async fn refresh(
 /// Log out
 ///
 /// Ends the session of the access token, or of the refresh token in the body. Its access tokens are refused at
-/// once. Ending a session that is over already is no error.
+/// once. By a refresh token, ending a session that is over already is no error.
 #[utoipa::path(
-    post, path = "/auth/logout", tag = "Sessions",
+    post, path = "/auth/logout", operation_id = "log_out", tag = "Sessions",
     request_body(content = Option<RefreshBody>, description = "Where no access token is sent"),
     security((), ("password" = [])),
     responses(
@@ -83,31 +85,24 @@ async fn refresh(
 async fn logout(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    headers: HeaderMap,
     bearer: Result<Option<AccessToken>, Error>,
-    Body(mut body): Body,
+    body: Option<Body>,
 ) -> Result<StatusCode, Error> {
-    let refresh_token = body
-        .take_optional("refresh_token")
-        .map(crate::base::secret::Secret::from);
-    body.finish()?;
-    match (refresh_token, bearer) {
-        (Some(token), bearer) => {
-            house.end_session_of(&token, &origin).await?;
-            if let Ok(Some(token)) = bearer {
-                house
-                    .end_session(token.user_id()?, token.session_id()?, &origin)
-                    .await?;
+    let refresh_token = body.map(read_refresh_token).transpose()?.flatten();
+    match (bearer, refresh_token) {
+        // Whoever is logged in by the access token is logged out, whatever comes along with it.
+        (Ok(Some(bearer)), refresh_token) => {
+            house.log_out(&bearer, &origin).await?;
+            if let Some(token) = refresh_token {
+                match house.end_session_of(&token, &origin).await {
+                    Err(error) if error.code() != Code::RefreshInvalid => return Err(error),
+                    _ => {}
+                }
             }
         }
-        (None, Ok(Some(token))) => {
-            house
-                .end_session(token.user_id()?, token.session_id()?, &origin)
-                .await?;
-        }
-        (None, Err(error)) => return Err(error),
-        (None, Ok(None)) => {
-            debug_assert!(!headers.contains_key(http::header::AUTHORIZATION));
+        (_, Some(token)) => house.end_session_of(&token, &origin).await?,
+        (Err(error), None) => return Err(error),
+        (Ok(None), None) => {
             return Err(Error::new(
                 Code::TokenMissing,
                 "send the access token as a bearer, or the refresh token in the body",
@@ -117,11 +112,17 @@ async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
+fn read_refresh_token(Body(mut body): Body) -> Result<Option<Secret>, Error> {
+    let token = body.take_optional("refresh_token").map(Secret::from);
+    body.finish()?;
+    Ok(token)
+}
+
 /// Log out everywhere
 ///
 /// Ends every session of the user, this one too.
 #[utoipa::path(
-    post, path = "/auth/logout/all", tag = "Sessions", security(("password" = [])),
+    post, path = "/auth/logout/all", operation_id = "log_out_everywhere", tag = "Sessions", security(("password" = [])),
     responses(
         (status = 204, description = "Every session is over"),
         (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
@@ -130,9 +131,9 @@ async fn logout(
 async fn logout_all(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    token: AccessToken,
+    user: CurrentUser,
 ) -> Result<StatusCode, Error> {
-    house.end_all_sessions(token.user_id()?, None, &origin).await?;
+    house.end_all_sessions(user.id, None, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -181,7 +182,7 @@ impl Device {
 ///
 /// The last used first.
 #[utoipa::path(
-    get, path = "/users/me/sessions", tag = "Sessions", security(("password" = [])),
+    get, path = "/users/me/sessions", operation_id = "list_sessions", tag = "Sessions", security(("password" = [])),
     responses(
         (status = 200, description = "The sessions that are not over", body = Vec<Device>),
         (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
@@ -200,7 +201,7 @@ async fn list(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Resp
 
 /// Log a device out
 #[utoipa::path(
-    delete, path = "/users/me/sessions/{id}", tag = "Sessions", security(("password" = [])),
+    delete, path = "/users/me/sessions/{id}", operation_id = "end_session", tag = "Sessions", security(("password" = [])),
     params(("id" = uuid::Uuid, Path, description = "The session's id")),
     responses(
         (status = 204, description = "The session is over"),
@@ -211,12 +212,13 @@ async fn list(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Resp
 async fn end(
     State(house): State<Tokenhouse>,
     origin: Origin,
-    token: AccessToken,
-    Path(id): Path<String>,
+    user: CurrentUser,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
     let nothing = || Error::new(Code::NotFound, "you have no such session");
+    let Path(id) = id.map_err(|_| nothing())?;
     let id: SessionId = id.parse().map_err(|_| nothing())?;
-    if house.end_session(token.user_id()?, id, &origin).await? {
+    if house.end_session(user.id, id, &origin).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(nothing())

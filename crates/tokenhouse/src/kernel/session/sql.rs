@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Session;
+use super::{Ended, Session};
 use crate::base::id::{SessionId, UserId};
 use crate::base::store::{Executor, FromRow, Row, StoreError, query};
 
@@ -138,9 +138,10 @@ pub(super) async fn beyond(
 }
 
 const KNOWN_NETWORK: &str = "
-    SELECT COUNT(*)
+    SELECT 1
     FROM sessions
-    WHERE user_id = $1 AND network = $2";
+    WHERE user_id = $1 AND network = $2
+    LIMIT 1";
 
 /// Whether the user has logged in from there before, as far as sessions are remembered.
 pub(super) async fn known_network(
@@ -148,29 +149,30 @@ pub(super) async fn known_network(
     user: UserId,
     network: &str,
 ) -> Result<bool, StoreError> {
-    let (count,): (i64,) = query(KNOWN_NETWORK).bind(user).bind(network).one(on).await?;
-    Ok(count > 0)
+    let one: Option<(i64,)> = query(KNOWN_NETWORK).bind(user).bind(network).optional(on).await?;
+    Ok(one.is_some())
 }
 
 const END: &str = "
     UPDATE sessions
     SET revoked_at = $1
-    WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL";
+    WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL
+    RETURNING rotated_at";
 
 pub(super) async fn end(
     on: &mut impl Executor,
     id: SessionId,
     user: UserId,
     now: Timestamp,
-) -> Result<u64, StoreError> {
-    query(END).bind(now).bind(id).bind(user).execute(on).await
+) -> Result<Option<(Timestamp,)>, StoreError> {
+    query(END).bind(now).bind(id).bind(user).optional(on).await
 }
 
 const END_ALL: &str = "
     UPDATE sessions
     SET revoked_at = $1
     WHERE user_id = $2 AND revoked_at IS NULL AND id <> $3
-    RETURNING id";
+    RETURNING id, rotated_at";
 
 /// Ends every session of the user but `except`; gives those that were not over before.
 pub(super) async fn end_all(
@@ -178,7 +180,7 @@ pub(super) async fn end_all(
     user: UserId,
     except: SessionId,
     now: Timestamp,
-) -> Result<Vec<(uuid::Uuid,)>, StoreError> {
+) -> Result<Vec<(uuid::Uuid, Timestamp)>, StoreError> {
     query(END_ALL).bind(now).bind(user).bind(except).all(on).await
 }
 
@@ -190,11 +192,15 @@ const REVOKE: &str = "
 /// Tells every node, through the database, that access tokens of this session are dead.
 pub(super) async fn revoke(
     on: &mut impl Executor,
-    id: SessionId,
+    session: &Ended,
     now: Timestamp,
-    forget_at: Timestamp,
 ) -> Result<u64, StoreError> {
-    query(REVOKE).bind(id).bind(now).bind(forget_at).execute(on).await
+    query(REVOKE)
+        .bind(session.id)
+        .bind(now)
+        .bind(session.forget_at)
+        .execute(on)
+        .await
 }
 
 const REVOKED_SINCE: &str = "
@@ -210,7 +216,9 @@ pub(super) async fn revoked_since(
     query(REVOKED_SINCE).bind(since).bind(now).all(on).await
 }
 
-const SWEEP_REVOCATIONS: &str = "DELETE FROM revocations WHERE forget_at < $1";
+const SWEEP_REVOCATIONS: &str = "
+    DELETE FROM revocations
+    WHERE id IN (SELECT id FROM revocations WHERE forget_at < $1 LIMIT 1000)";
 
 pub(super) async fn sweep_revocations(on: &mut impl Executor, now: Timestamp) -> Result<u64, StoreError> {
     query(SWEEP_REVOCATIONS).bind(now).execute(on).await
@@ -234,15 +242,15 @@ pub(super) async fn sweep_page(
     after: SessionId,
     idle_since: Timestamp,
     now: Timestamp,
-) -> Result<(u64, Option<SessionId>), StoreError> {
+) -> Result<Option<SessionId>, StoreError> {
     let end: Option<(uuid::Uuid,)> = query(PAGE_END).bind(after).optional(on).await?;
     let last = end.map_or(uuid::Uuid::max(), |(id,)| id);
-    let gone = query(SWEEP_PAGE)
+    query(SWEEP_PAGE)
         .bind(after)
         .bind(last)
         .bind(now)
         .bind(idle_since)
         .execute(on)
         .await?;
-    Ok((gone, end.map(|(id,)| SessionId(id))))
+    Ok(end.map(|(id,)| SessionId(id)))
 }

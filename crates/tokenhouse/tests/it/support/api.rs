@@ -1,13 +1,18 @@
 //! Speaking to a house through its router, as a client would.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokenhouse::Builder;
+use tokenhouse::base::store::{FromRow, Query};
 use tokenhouse::testing::{PASSWORD, TestHouse};
+use tokenhouse::{Builder, Tokenhouse};
 use tower::ServiceExt;
 
 use super::Place;
@@ -19,11 +24,16 @@ pub struct Api {
 }
 
 /// What was answered, read whole.
-#[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
 }
 
 impl Answer {
@@ -113,6 +123,31 @@ impl Api {
         Self { test, router }
     }
 
+    /// A house that lets everybody try as often as they like.
+    pub async fn unbraked(place: &Place) -> Self {
+        Self::with(place, |builder| {
+            builder.configure(|settings| settings.rate_limit.account_enabled = false)
+        })
+        .await
+    }
+
+    pub fn house(&self) -> &Tokenhouse {
+        &self.test.house
+    }
+
+    /// The rows that `query` finds in the database.
+    pub async fn rows<T: FromRow + Send>(&self, query: Query) -> Vec<T> {
+        query
+            .all(&mut self.house().store().read().await.unwrap())
+            .await
+            .unwrap()
+    }
+
+    /// Changes the database behind the house's back.
+    pub async fn change(&self, query: Query) -> u64 {
+        query.execute(&mut self.house().store().single()).await.unwrap()
+    }
+
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -163,6 +198,25 @@ impl Api {
             .await
     }
 
+    /// Posts JSON as a client at this address, `192.0.2.1` say.
+    pub async fn post_from(&self, address: &str, path: &str, body: Value) -> Answer {
+        let peer = SocketAddr::new(address.parse().unwrap(), 40_000);
+        let request = Request::post(path)
+            .header(CONTENT_TYPE, "application/json")
+            .extension(ConnectInfo(peer));
+        self.send(request.body(Body::from(body.to_string())).unwrap())
+            .await
+    }
+
+    /// Sends these bytes under this content type.
+    pub async fn raw(&self, path: &str, content_type: Option<&str>, bytes: impl Into<Body>) -> Answer {
+        let mut request = Request::post(path);
+        if let Some(content_type) = content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        self.send(request.body(bytes.into()).unwrap()).await
+    }
+
     /// Signs somebody up, with the password that all have.
     pub async fn signup(&self, email: &str) -> Tokens {
         let body = json!({ "email": email, "password": PASSWORD });
@@ -174,6 +228,30 @@ impl Api {
         Tokens::of(&self.post("/auth/login", None, body).await.is(200))
     }
 
+    /// Tries a password.
+    pub async fn guess(&self, email: &str, password: &str) -> Answer {
+        self.post(
+            "/auth/login",
+            None,
+            json!({ "email": email, "password": password }),
+        )
+        .await
+    }
+
+    pub async fn logout(&self, access: &str) -> Answer {
+        self.post("/auth/logout", Some(access), Value::Null).await
+    }
+
+    pub async fn change_password(&self, access: &str, current: &str, new: &str) -> Answer {
+        let body = json!({ "current_password": current, "new_password": new });
+        self.post("/users/me/password", Some(access), body).await
+    }
+
+    pub async fn sessions(&self, access: &str) -> Vec<Value> {
+        let answer = self.get("/users/me/sessions", Some(access)).await.is(200);
+        answer.json().as_array().unwrap().clone()
+    }
+
     pub async fn refresh(&self, token: &str) -> Answer {
         self.post("/auth/refresh", None, json!({ "refresh_token": token }))
             .await
@@ -182,4 +260,57 @@ impl Api {
     pub async fn me(&self, token: &str) -> Answer {
         self.get("/users/me", Some(token)).await
     }
+}
+
+/// What each of so many, let loose together, was answered.
+pub async fn contend<T, F>(contenders: usize, act: impl Fn(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let start = Arc::new(tokio::sync::Barrier::new(contenders));
+    let tasks: Vec<_> = (0..contenders)
+        .map(|number| {
+            let (start, act) = (Arc::clone(&start), act(number));
+            tokio::spawn(async move {
+                start.wait().await;
+                act.await
+            })
+        })
+        .collect();
+    let mut outcomes = Vec::with_capacity(contenders);
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
+    }
+    outcomes
+}
+
+/// How many answers had this status.
+pub fn count(answers: &[Answer], status: u16) -> usize {
+    answers.iter().filter(|answer| answer.status == status).count()
+}
+
+/// The pointers and codes of the fields at fault, sorted.
+pub fn faults(answer: &Answer) -> Vec<(String, String)> {
+    let problem = answer.problem(422, "invalid_fields");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let errors = problem["errors"].as_array().unwrap();
+    let mut faults: Vec<_> = errors
+        .iter()
+        .map(|error| (text(&error["pointer"]), text(&error["code"])))
+        .collect();
+    faults.sort();
+    faults
+}
+
+/// The claims of a token, unverified.
+pub fn claims(token: &str) -> Value {
+    segment(token, 1)
+}
+
+/// One of its segments that is JSON.
+pub fn segment(token: &str, number: usize) -> Value {
+    let segment = token.split('.').nth(number).unwrap();
+    let json = data_encoding::BASE64URL_NOPAD.decode(segment.as_bytes()).unwrap();
+    serde_json::from_slice(&json).unwrap()
 }

@@ -1,32 +1,32 @@
 //! Building a house: settings, hooks, database, keys.
 
+mod check;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::response::Response;
-use http::HeaderValue;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokenhouse_verify::Verifier;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
 
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::error::Error;
-use crate::base::hashing::{Argon2Costs, HashingOptions, HashingPool};
+use crate::base::hashing::HashingPool;
 use crate::base::http::Problem;
-use crate::base::http::address::TrustedProxies;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::{Observer, ProblemRenderer};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
-use crate::base::store::{SchemaState, Store, StoreError, StoreOptions};
+use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
 use crate::kernel::account::User;
+use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
+use crate::kernel::jobs;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
-use crate::kernel::{jobs, keys};
 use crate::migrations::MIGRATIONS;
 
 /// Why a house could not be built; each is a sentence for whoever runs it.
@@ -73,8 +73,10 @@ pub struct Builder {
     entropy: Option<Entropy>,
     master_key_file: Option<PathBuf>,
     migrate: Migrate,
+    migrations: Vec<(&'static str, &'static [Migration])>,
     weak_hashing: bool,
     without_jobs: bool,
+    keep_keys: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -135,6 +137,34 @@ impl Builder {
         self
     }
 
+    /// The whole payload of access tokens, in the place of RFC 9068's: the closure is given the claims a token
+    /// would have had, and gives those it has. `exp` stays; without `sid` the session's id goes into the signed
+    /// header, so that the token can still be revoked. What is left out must not be
+    /// [demanded](Self::verifier) either.
+    ///
+    /// ```
+    /// # use tokenhouse::{Claims, Tokenhouse};
+    /// let builder = Tokenhouse::builder()
+    ///     .payload(|user, claims| Claims { sub: user.username.clone(), iat: claims.iat, ..Claims::default() })
+    ///     .verifier(|verifier| verifier.without_issuer().without_audience());
+    /// ```
+    #[must_use]
+    pub fn payload(mut self, payload: impl Fn(&User, Claims) -> Claims + Send + Sync + 'static) -> Self {
+        self.hooks.payload = Some(Arc::new(payload));
+        self
+    }
+
+    /// What is demanded of access tokens beside signature, type, time and session. The closure must say whose
+    /// issuer and audience, or that there is none; without this method they are those of the settings.
+    #[must_use]
+    pub fn verifier(
+        mut self,
+        demands: impl Fn(VerifierBuilder) -> VerifierBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.verifier = Some(Arc::new(demands));
+        self
+    }
+
     /// The application's rule for usernames, in the place of ours; it says what is wrong with a name.
     #[must_use]
     pub fn username_rule(
@@ -169,6 +199,15 @@ impl Builder {
         self
     }
 
+    /// The steps to the tables that the application keeps beside the house's, in the same database. `owner` is the
+    /// application's name, which tells its steps from the house's; the house's own are taken first, so that the
+    /// application's tables can refer to `users (id)`.
+    #[must_use]
+    pub fn migrations(mut self, owner: &'static str, migrations: &'static [Migration]) -> Self {
+        self.migrations.push((owner, migrations));
+        self
+    }
+
     /// Refuse to start on an older database, in the place of migrating it.
     #[must_use]
     pub fn without_migrating(mut self) -> Self {
@@ -180,6 +219,14 @@ impl Builder {
     #[must_use]
     pub fn without_jobs(mut self) -> Self {
         self.without_jobs = true;
+        self
+    }
+
+    /// Leave the key that signs as it is, also when the settings ask for another algorithm: for a command beside a
+    /// running house, whose own settings decide.
+    #[must_use]
+    pub fn keeping_keys(mut self) -> Self {
+        self.keep_keys = true;
         self
     }
 
@@ -214,34 +261,47 @@ impl Builder {
     pub async fn build(self) -> Result<Tokenhouse, BuildError> {
         let mut settings = self.settings;
         settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
-        check(&settings)?;
+        check::check(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
         let store = open_store(&settings).await?;
         bring_up_to_date(&store, self.migrate).await?;
+        for (owner, migrations) in &self.migrations {
+            bring_application_up_to_date(&store, self.migrate, owner, migrations).await?;
+        }
 
         let file = self
             .master_key_file
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
         let refresh_tokens = RefreshTokens::new(&master);
-        let (keys, key_set) = Keyring::load(master, &store, &settings, clock.now()).await?;
+        let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
             .keys(key_set)
-            .issuer(&settings.public_url)
-            .audience(tokens.audience.as_deref().unwrap_or(&settings.public_url))
             .token_type("at+jwt")
             .leeway(*tokens.leeway)
-            .cache_capacity(tokens.cache_capacity)
+            .cache_capacity(tokens.cache_capacity);
+        let verifier = match &self.hooks.verifier {
+            Some(demands) => demands(verifier),
+            None => verifier
+                .issuer(tokens.issuer.as_deref().unwrap_or(&settings.public_url))
+                .audience(tokens.audience.as_deref().unwrap_or(&settings.public_url)),
+        };
+        // Whatever the payload looks like, a token that belongs to no session could not be ended.
+        let verifier = verifier
+            .require_claim("sid")
             .build()
             .map_err(|error| BuildError::Setting {
                 key: "tokens",
                 problem: error.to_string(),
             })?;
-        let hashing = HashingPool::start(hashing_options(&settings, self.weak_hashing), entropy.clone())
-            .map_err(|error| BuildError::Hashing(error.to_string()))?;
+        let hashing = HashingPool::start(
+            check::hashing_options(&settings, self.weak_hashing),
+            entropy.clone(),
+        )
+        .map_err(|error| BuildError::Hashing(error.to_string()))?;
         let metrics = Metrics::new();
         let observer =
             Observer::new(metrics.requests.clone(), self.problem_renderer, &entropy).map_err(Error::from)?;
@@ -250,8 +310,8 @@ impl Builder {
             address_limit: limit
                 .enabled
                 .then(|| AddressLimit::new(limit.burst, limit.per_minute)),
-            proxies: trusted_proxies(&settings)?,
-            cors: cors(&settings)?,
+            proxies: check::trusted_proxies(&settings)?,
+            cors: check::cors(&settings)?,
             hashing,
             keys,
             verifier,
@@ -259,6 +319,8 @@ impl Builder {
             hooks: self.hooks,
             metrics,
             observer: Arc::new(observer),
+            turns: Turns::default(),
+            warned_of_unknown_addresses: std::sync::Once::new(),
             followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
             settings,
             store,
@@ -271,95 +333,6 @@ impl Builder {
         }
         Ok(house)
     }
-}
-
-impl Settings {
-    /// Whether a house can work with these settings; nothing is opened or started.
-    ///
-    /// # Errors
-    /// [`BuildError::Setting`], naming the first that cannot be.
-    pub fn check(&self) -> Result<(), BuildError> {
-        check(self)?;
-        hashing_options(self, false)
-            .validate()
-            .map_err(|error| setting("passwords", error.to_string()))?;
-        trusted_proxies(self)?;
-        cors(self)?;
-        Ok(())
-    }
-}
-
-fn setting(key: &'static str, problem: impl Into<String>) -> BuildError {
-    BuildError::Setting {
-        key,
-        problem: problem.into(),
-    }
-}
-
-/// What no house can work with, whoever runs it.
-fn check(settings: &Settings) -> Result<(), BuildError> {
-    let url = url::Url::parse(&settings.public_url)
-        .map_err(|_| setting("public_url", "must be an address such as https://id.example.com"))?;
-    if !matches!(url.scheme(), "https" | "http") || url.query().is_some() || url.fragment().is_some() {
-        return Err(setting(
-            "public_url",
-            "must be an http or https address without `?` and `#`",
-        ));
-    }
-    let tokens = &settings.tokens;
-    if tokens.access_lifetime.as_secs() == 0 || tokens.access_lifetime.as_secs() > 86_400 * 31 {
-        return Err(setting(
-            "tokens.access_lifetime",
-            "must be between 1s and 31d; minutes are usual",
-        ));
-    }
-    if tokens.leeway.as_secs() > 60 {
-        return Err(setting(
-            "tokens.leeway",
-            "must be 60s at most (RFC 7519 allows small differences only)",
-        ));
-    }
-    if let Some(name) = tokens
-        .claims
-        .keys()
-        .find(|name| crate::RESERVED_CLAIMS.contains(&name.as_str()))
-    {
-        return Err(setting(
-            "tokens.claims",
-            format!("`{name}` is reserved; choose another name"),
-        ));
-    }
-    if tokens.algorithm == tokenhouse_verify::Algorithm::Hs256
-        && tokens
-            .secret
-            .as_ref()
-            .is_some_and(|secret| secret.expose().len() < 32)
-    {
-        return Err(setting(
-            "tokens.secret",
-            keys::KeyError::SecretTooShort.to_string(),
-        ));
-    }
-    if settings.sessions.idle_lifetime.is_zero() || settings.sessions.absolute_lifetime.is_zero() {
-        return Err(setting(
-            "sessions",
-            "idle_lifetime and absolute_lifetime must be longer than 0s",
-        ));
-    }
-    if *settings.sessions.refresh_grace > std::time::Duration::from_secs(300) {
-        return Err(setting(
-            "sessions.refresh_grace",
-            "must be 5m at most, or a stolen token is not noticed",
-        ));
-    }
-    let passwords = &settings.passwords;
-    if passwords.min_length == 0 || passwords.max_length < passwords.min_length.max(64) {
-        return Err(setting(
-            "passwords.max_length",
-            "must be 64 at least, and not less than min_length",
-        ));
-    }
-    Ok(())
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
@@ -388,79 +361,39 @@ async fn bring_up_to_date(store: &Store, migrate: Migrate) -> Result<(), BuildEr
     }
 }
 
+/// Like the house itself, for the tables an application keeps beside it.
+async fn bring_application_up_to_date(
+    store: &Store,
+    migrate: Migrate,
+    owner: &str,
+    migrations: &[Migration],
+) -> Result<(), BuildError> {
+    let of_owner = |names: Vec<String>| {
+        names
+            .iter()
+            .map(|name| format!("{owner}/{name}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match store.schema_for(owner, migrations).await? {
+        SchemaState::Current => Ok(()),
+        SchemaState::Newer { unknown } => Err(BuildError::Newer(of_owner(unknown))),
+        SchemaState::Older { pending } if migrate == Migrate::Refuse => Err(BuildError::Older(of_owner(
+            pending.into_iter().map(str::to_owned).collect(),
+        ))),
+        SchemaState::Empty if migrate == Migrate::Refuse && !migrations.is_empty() => Err(BuildError::Older(
+            of_owner(migrations.iter().map(|one| one.name.to_owned()).collect()),
+        )),
+        SchemaState::Older { .. } | SchemaState::Empty => {
+            store.migrate_for(owner, migrations).await?;
+            Ok(())
+        }
+    }
+}
+
 /// `app.db` has its master key in `app.db.master-key`.
 fn master_key_file_beside(database_url: &str) -> Option<PathBuf> {
     database_url
         .strip_prefix("sqlite://")
         .map(|path| PathBuf::from(format!("{path}.master-key")))
-}
-
-fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
-    #[cfg(not(any(test, feature = "testing")))]
-    let _ = weak;
-    #[cfg(any(test, feature = "testing"))]
-    if weak {
-        return HashingOptions {
-            queue: settings.passwords.queue,
-            ..HashingOptions::cheap()
-        };
-    }
-    let passwords = &settings.passwords;
-    let mut options = HashingOptions {
-        costs: Argon2Costs {
-            memory_kib: passwords.memory_kib,
-            iterations: passwords.iterations,
-            parallelism: passwords.parallelism,
-        },
-        queue: passwords.queue,
-        ..HashingOptions::default()
-    };
-    if passwords.threads > 0 {
-        options.threads = passwords.threads;
-    }
-    options
-}
-
-fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, BuildError> {
-    TrustedProxies::parse(&settings.http.trusted_proxies).map_err(|text| {
-        setting(
-            "http.trusted_proxies",
-            format!("`{text}` is no address and no network"),
-        )
-    })
-}
-
-fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {
-    use http::Method;
-    use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-    let origins = &settings.http.allowed_origins;
-    if origins.is_empty() {
-        return Ok(None);
-    }
-    let is_origin = |text: &String| {
-        url::Url::parse(text)
-            .is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
-    };
-    if let Some(bad) = origins.iter().find(|text| !is_origin(text)) {
-        return Err(setting(
-            "http.allowed_origins",
-            format!("`{bad}` is no origin such as https://app.example.com"),
-        ));
-    }
-    let origins: Vec<HeaderValue> = origins
-        .iter()
-        .filter_map(|text| HeaderValue::from_str(text).ok())
-        .collect();
-    Ok(Some(
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-            .allow_headers([AUTHORIZATION, CONTENT_TYPE])
-            .expose_headers([
-                RETRY_AFTER,
-                WWW_AUTHENTICATE,
-                http::HeaderName::from_static("x-request-id"),
-            ])
-            .max_age(std::time::Duration::from_secs(3600)),
-    ))
 }

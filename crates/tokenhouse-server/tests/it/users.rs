@@ -1,0 +1,118 @@
+//! Accounts from the command line, and what a running server makes of them.
+
+use crate::{PASSWORD, Place, field};
+
+const OTHER: &str = "another horse battery staple";
+
+#[test]
+fn an_account_lives_from_create_to_delete() {
+    let place = Place::for_serve();
+    let server = place.serve();
+    let with_password = format!("{PASSWORD}\n");
+    let create = [
+        "user",
+        "create",
+        "--email",
+        "Ada@example.org",
+        "--username",
+        "ada",
+        "--role",
+        "staff",
+        "--json",
+    ];
+    let said = place.run_with(&with_password, &create);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let id = field(&said.out, "id");
+    assert!(said.out.contains("\"staff\"") && !said.out.contains(PASSWORD));
+    let again = place.run_with(&with_password, &create);
+    assert_eq!(
+        (again.code, again.err.as_str()),
+        (
+            Some(1),
+            "tokenhouse: an account with this e-mail address exists\n"
+        )
+    );
+
+    let login = |password: &str| {
+        server.post(
+            "/auth/login",
+            &format!(r#"{{"login":"ada","password":"{password}"}}"#),
+        )
+    };
+    assert_eq!(login(PASSWORD).0, 200);
+    for name in [id.as_str(), "ada@example.org", "ADA"] {
+        let said = place.run(&["user", "show", name, "--json"]);
+        assert_eq!(field(&said.out, "id"), id);
+    }
+    assert_eq!(
+        place
+            .run_with(&format!("{OTHER}\n"), &["user", "set-password", "ada"])
+            .code,
+        Some(0)
+    );
+    assert_eq!(login(PASSWORD).0, 401);
+    assert_eq!(login(OTHER).0, 200);
+
+    assert_eq!(
+        place.run(&["user", "disable", &id]).out,
+        "Ada@example.org is disabled,staff\n"
+    );
+    assert_eq!(login(OTHER).0, 403);
+    assert_eq!(place.run(&["user", "enable", &id]).code, Some(0));
+    assert_eq!(login(OTHER).0, 200);
+
+    let asked = place.run(&["user", "delete", &id]);
+    assert_eq!(
+        (asked.code, asked.err.as_str()),
+        (Some(2), "tokenhouse: nobody can be asked here: add --yes\n")
+    );
+    assert_eq!(place.run(&["user", "delete", &id, "--yes"]).code, Some(0));
+    assert_eq!(login(OTHER).0, 401);
+    let gone = place.run(&["user", "show", "ada"]);
+    assert!(
+        gone.err.starts_with("tokenhouse: there is no user `ada`"),
+        "{}",
+        gone.err
+    );
+}
+
+#[test]
+fn a_password_is_never_an_argument_and_a_bad_one_is_told_whole() {
+    let place = Place::new();
+    assert_eq!(
+        place
+            .run(&["user", "create", "--email", "a@example.org", "--password", "x"])
+            .code,
+        Some(2)
+    );
+    let said = place.run_with("password\n", &["user", "create", "--email", "nonsense"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.lines().count() >= 2, "{}", said.err);
+    assert!(
+        said.err.contains("email ") && said.err.contains("password "),
+        "{}",
+        said.err
+    );
+    let said = place.run(&["user", "create", "--email", "a@example.org"]);
+    assert!(
+        said.err.contains("write it as one line to standard input"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn accounts_are_listed_in_pages() {
+    let place = Place::new();
+    for name in ["ada", "bob", "cleo"] {
+        let email = format!("{name}@example.org");
+        place.run_with(&format!("{PASSWORD}\n"), &["user", "create", "--email", &email]);
+    }
+    let first = place.run(&["user", "list", "--limit", "2"]);
+    assert_eq!(first.out.lines().count(), 2);
+    let after = first.err.trim_end().rsplit(' ').next().unwrap().to_owned();
+    let second = place.run(&["user", "list", "--limit", "2", "--after", &after, "--json"]);
+    let users: serde_json::Value = serde_json::from_str(&second.out).unwrap();
+    assert_eq!(users.as_array().unwrap().len(), 1);
+    assert_eq!(users[0]["email"], "cleo@example.org");
+}

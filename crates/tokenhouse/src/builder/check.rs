@@ -1,0 +1,188 @@
+//! What no house can work with, whoever runs it: each a sentence naming the setting and what would be right.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::BuildError;
+use crate::base::hashing::{Argon2Costs, HashingOptions};
+use crate::base::http::address::TrustedProxies;
+use crate::base::settings::Settings;
+use crate::features::password::policy::PasswordPolicy;
+use crate::kernel::keys;
+
+impl Settings {
+    /// Whether a house can work with these settings; nothing is opened or started.
+    ///
+    /// # Errors
+    /// [`BuildError::Setting`], naming the first that cannot be.
+    pub fn check(&self) -> Result<(), BuildError> {
+        check(self)?;
+        hashing_options(self, false)
+            .validate()
+            .map_err(|error| setting("passwords", error.to_string()))?;
+        trusted_proxies(self)?;
+        cors(self)?;
+        Ok(())
+    }
+}
+
+pub(super) fn setting(key: &'static str, problem: impl Into<String>) -> BuildError {
+    BuildError::Setting {
+        key,
+        problem: problem.into(),
+    }
+}
+
+/// What no house can work with, whoever runs it.
+pub(super) fn check(settings: &Settings) -> Result<(), BuildError> {
+    let url = url::Url::parse(&settings.public_url)
+        .map_err(|_| setting("public_url", "must be an address such as https://id.example.com"))?;
+    if !matches!(url.scheme(), "https" | "http") || url.query().is_some() || url.fragment().is_some() {
+        return Err(setting(
+            "public_url",
+            "must be an http or https address without `?` and `#`",
+        ));
+    }
+    let tokens = &settings.tokens;
+    if tokens.access_lifetime.as_secs() == 0 || tokens.access_lifetime.as_secs() > 86_400 * 31 {
+        return Err(setting(
+            "tokens.access_lifetime",
+            "must be between 1s and 31d; minutes are usual",
+        ));
+    }
+    if tokens.leeway.as_secs() > 60 {
+        return Err(setting(
+            "tokens.leeway",
+            "must be 60s at most (RFC 7519 allows small differences only)",
+        ));
+    }
+    if let Some(name) = tokens
+        .claims
+        .keys()
+        .find(|name| crate::RESERVED_CLAIMS.contains(&name.as_str()))
+    {
+        return Err(setting(
+            "tokens.claims",
+            format!("`{name}` is reserved; choose another name"),
+        ));
+    }
+    if tokens.algorithm == tokenhouse_verify::Algorithm::Hs256
+        && tokens
+            .secret
+            .as_ref()
+            .is_some_and(|secret| secret.expose().len() < 32)
+    {
+        return Err(setting(
+            "tokens.secret",
+            keys::KeyError::SecretTooShort.to_string(),
+        ));
+    }
+    if settings.sessions.idle_lifetime.is_zero() || settings.sessions.absolute_lifetime.is_zero() {
+        return Err(setting(
+            "sessions",
+            "idle_lifetime and absolute_lifetime must be longer than 0s",
+        ));
+    }
+    if *settings.sessions.refresh_grace > Duration::from_secs(300) {
+        return Err(setting(
+            "sessions.refresh_grace",
+            "must be 5m at most, or a stolen token is not noticed",
+        ));
+    }
+    if *settings.sessions.revocation_poll > Duration::from_secs(5) {
+        return Err(setting(
+            "sessions.revocation_poll",
+            "must be 5s at most, or a logout is not noticed elsewhere for as long",
+        ));
+    }
+    let waits = [
+        ("database.acquire_timeout", settings.database.acquire_timeout),
+        ("database.statement_timeout", settings.database.statement_timeout),
+        ("http.body_timeout", settings.http.body_timeout),
+    ];
+    if let Some((key, _)) = waits.into_iter().find(|(_, wait)| wait.is_zero()) {
+        return Err(setting(key, "must be longer than 0s, or nothing is ever in time"));
+    }
+    PasswordPolicy::of(&settings.passwords)
+        .validate()
+        .map_err(|error| setting("passwords", error.to_string()))
+}
+
+pub(super) fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {
+    #[cfg(not(any(test, feature = "testing")))]
+    let _ = weak;
+    #[cfg(any(test, feature = "testing"))]
+    if weak {
+        return HashingOptions {
+            queue: settings.passwords.queue,
+            ..HashingOptions::cheap()
+        };
+    }
+    let passwords = &settings.passwords;
+    let mut options = HashingOptions {
+        costs: Argon2Costs {
+            memory_kib: passwords.memory_kib,
+            iterations: passwords.iterations,
+            parallelism: passwords.parallelism,
+        },
+        queue: passwords.queue,
+        ..HashingOptions::default()
+    };
+    if passwords.threads > 0 {
+        options.threads = passwords.threads;
+    }
+    options
+}
+
+pub(super) fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, BuildError> {
+    let proxies = TrustedProxies::parse(&settings.http.trusted_proxies).map_err(|text| {
+        setting(
+            "http.trusted_proxies",
+            format!("`{text}` is no address and no network"),
+        )
+    })?;
+    if proxies.trust_everybody() {
+        return Err(setting(
+            "http.trusted_proxies",
+            "a network of /0 lets everybody choose their address; name the proxies",
+        ));
+    }
+    Ok(proxies)
+}
+
+pub(super) fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {
+    use http::Method;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+    let origins = &settings.http.allowed_origins;
+    if origins.is_empty() {
+        return Ok(None);
+    }
+    let is_origin = |text: &String| {
+        url::Url::parse(text)
+            .is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
+    };
+    if let Some(bad) = origins.iter().find(|text| !is_origin(text)) {
+        return Err(setting(
+            "http.allowed_origins",
+            format!("`{bad}` is no origin such as https://app.example.com"),
+        ));
+    }
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|text| HeaderValue::from_str(text).ok())
+        .collect();
+    Ok(Some(
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+            .allow_headers([AUTHORIZATION, CONTENT_TYPE])
+            .expose_headers([
+                RETRY_AFTER,
+                WWW_AUTHENTICATE,
+                http::HeaderName::from_static("x-request-id"),
+            ])
+            .max_age(Duration::from_secs(3600)),
+    ))
+}

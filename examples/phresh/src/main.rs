@@ -1,0 +1,64 @@
+//! `cargo run -p phresh`; see the README. `cargo run -p phresh import < users.jsonl` moves users in.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use phresh::config::{Config, variable};
+use tokenhouse::{Secret, Tokenhouse};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("phresh: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        return Err(error).context("the file .env cannot be read");
+    }
+    tracing_subscriber::fmt().init();
+    let config = Config::from_environment()?;
+    let database = variable("DATABASE_URL").unwrap_or("sqlite://phresh.db".to_owned());
+    let bind = variable("BIND").unwrap_or("127.0.0.1:8000".to_owned());
+
+    let builder = Tokenhouse::builder()
+        .database(&database)
+        // Made at the first start. Several nodes on one PostgreSQL are given the same MASTER_KEY instead.
+        .master_key_file("phresh.master-key")
+        .configure(|settings| settings.master_key = variable("MASTER_KEY").map(Secret::from));
+    let house = phresh::rules(builder, &config).build().await?;
+    if std::env::args().nth(1).as_deref() == Some("import") {
+        let lines = std::io::read_to_string(std::io::stdin())?;
+        println!(
+            "{} users imported",
+            phresh::import::import_lines(&house, &lines).await?
+        );
+        house.close().await;
+        return Ok(());
+    }
+    let routes = phresh::routes(house.clone());
+
+    let listener = TcpListener::bind(&bind)
+        .await
+        .with_context(|| format!("cannot listen on {bind}"))?;
+    println!("phresh listens on http://{}", listener.local_addr()?);
+    axum::serve(
+        listener,
+        routes.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+    .await?;
+    house.close().await;
+    Ok(())
+}
