@@ -101,8 +101,10 @@ pub struct StoreOptions {
     pub statement_timeout: Duration,
     /// SQLite: reading connections kept open.
     pub sqlite_readers: usize,
-    /// SQLite: bytes of the file each connection maps into memory, which spares copying pages. They count as
-    /// the process's resident memory, though the system takes them back when it needs them.
+    /// SQLite: bytes of the file each connection maps into memory; none by default. Mapping spares copying pages
+    /// where hardly anything is written. But SQLite lets go of the whole mapping and makes it anew on every
+    /// connection after every commit, mapped pages count as the process's memory once per connection, and an
+    /// unreadable block of the disk then ends the process in the place of failing a statement.
     pub sqlite_mmap: u64,
 }
 
@@ -114,7 +116,7 @@ impl Default for StoreOptions {
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_millis(2500),
             sqlite_readers: threads + 4,
-            sqlite_mmap: 256 << 20,
+            sqlite_mmap: 0,
         }
     }
 }
