@@ -24,3 +24,35 @@ fn the_embedding_example_has_at_most_fifteen_lines() {
         .unwrap();
     assert!(example.lines().filter(|line| !line.trim().is_empty()).count() <= 15);
 }
+
+/// The tests that docs/security/standards.md names are there.
+#[test]
+fn every_test_that_shows_a_line_of_the_standards_exists() {
+    let page = include_str!("../../../../docs/security/standards.md");
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut named = 0;
+    for reference in page.split('`').filter(|text| text.contains(".rs::")) {
+        let (file, name) = reference.split_once("::").unwrap();
+        let path = match file.split_once('/') {
+            None => format!("tokenhouse/tests/it/{file}"),
+            Some(("verify", file)) => format!("tokenhouse-verify/tests/it/{file}"),
+            Some(("server", file)) => format!("tokenhouse-server/tests/it/{file}"),
+            Some(("hashing", file)) => format!("tokenhouse/src/base/hashing/tests/{file}"),
+            Some((other, _)) => panic!("{reference}: no folder is called {other}"),
+        };
+        let source = std::fs::read_to_string(crates.join(&path)).unwrap_or_else(|_| panic!("no {path}"));
+        assert!(
+            source.contains(&format!("fn {name}(")),
+            "{path} has no test {name}"
+        );
+        named += 1;
+    }
+    assert!(named > 100, "only {named} tests were found on the page");
+    // And no line stands there with neither a test nor a reason.
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        let shown_by = line.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let told =
+            shown_by.contains(".rs::") || shown_by.starts_with("not yet") || shown_by.starts_with("open: ");
+        assert!(told || shown_by == "shown by", "{line}");
+    }
+}

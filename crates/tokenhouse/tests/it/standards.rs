@@ -276,6 +276,9 @@ on_both_engines! {
                 assert!(!said[name].is_null(), "{name}");
             }
             assert!(ids.insert(said["jti"].to_string()));
+            // 128 bits of MAC at the least, behind the id and the generation.
+            let body = BASE64URL_NOPAD.decode(tokens.refresh.trim_start_matches("thr_").as_bytes()).unwrap();
+            assert!(body.len() >= 16 + 8 + 16, "{}", body.len());
             tokens = next(&api, &tokens.refresh).await;
         }
     }
@@ -338,7 +341,7 @@ on_both_engines! {
             api.house().tend().await.unwrap();
             let answer = api.get("/.well-known/jwks.json", None).await.is(200);
             assert_eq!(answer.header("content-type"), "application/jwk-set+json");
-            assert_eq!(answer.header("cache-control"), "public, max-age=300, stale-while-revalidate=3600");
+            assert_eq!(answer.header("cache-control"), "public, max-age=300");
             assert!(answer.headers.get("set-cookie").is_none());
             let document = answer.json();
             assert_eq!(document.as_object().unwrap().len(), 1, "keys, and nothing beside");
@@ -515,15 +518,14 @@ on_both_engines! {
     /// Keycloak CVE-2026-9798, Zitadel CVE-2025-64102: a way in that did not count.
     async fn every_way_to_say_a_password_counts_for_the_same_brake(place: &Place) {
         let api = Api::on(place).await;
-        let body = json!({ "email": "ada@example.org", "username": "countess", "password": PASSWORD });
-        let ada = Tokens::of(&api.post("/auth/signup", None, body).await.is(201));
+        let ada = api.signup("ada@example.org").await;
         let wrong = "wrong password";
         for number in 0..10 {
             let answer = match number % 6 {
                 0 => api.guess("ada@example.org", wrong).await,
-                1 => api.post("/auth/login", None, json!({ "username": "countess", "password": wrong })).await,
+                1 => api.post("/auth/login", None, json!({ "login": "ADA@example.org", "password": wrong })).await,
                 2 => api.form("/auth/login", "username=ada%40example.org&password=wrong+password").await,
-                3 => api.form("/auth/login", "grant_type=password&username=COUNTESS&password=wrong+password").await,
+                3 => api.form("/auth/login", "grant_type=password&username=Ada%40Example.org&password=wrong+password").await,
                 4 => api.change_password(&ada.access, wrong, "another long password").await,
                 _ => api.delete("/users/me", Some(&ada.access), json!({ "password": wrong })).await,
             };
@@ -531,7 +533,7 @@ on_both_engines! {
         }
         for answer in [
             api.guess("ada@example.org", PASSWORD).await,
-            api.form("/auth/login", "username=countess&password=correct+horse+battery+staple").await,
+            api.form("/auth/login", "username=ada%40example.org&password=correct+horse+battery+staple").await,
             api.change_password(&ada.access, PASSWORD, "another long password").await,
             api.delete("/users/me", Some(&ada.access), json!({ "password": PASSWORD })).await,
         ] {
