@@ -210,6 +210,17 @@ on_both_engines! {
         assert_eq!(refused.code().as_str(), "invalid_fields");
     }
 
+    async fn what_bcrypt_never_read_does_not_become_part_of_a_better_hash(place: &Place) {
+        let api = Api::on(place).await;
+        // passlib's hash("y" * 80); bcrypt reads 72 bytes.
+        let hash = "$2b$04$NV1KOOCm0YIRol63SlqxV.u8b6fMBwqOpA7zPlnfmG9FR.pWNUzi6";
+        let user = api.house().create_user(&new_user("ada@example.org"), Some(hash)).await.unwrap();
+        let other_end = format!("{}another end", "y".repeat(72));
+        api.guess("ada@example.org", &other_end).await.is(200);
+        assert_eq!(stored_hash(&api, user.id).await, hash);
+        api.guess("ada@example.org", &"y".repeat(80)).await.is(200);
+    }
+
     async fn an_account_must_have_a_name(place: &Place) {
         let api = Api::on(place).await;
         let refused = api.house().create_user(&NewUser::default(), None).await.unwrap_err();

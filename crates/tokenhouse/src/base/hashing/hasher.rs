@@ -94,7 +94,10 @@ impl Hasher {
         stored: Option<&str>,
     ) -> (Verdict, Option<String>) {
         let verdict = self.verify(arena, password, stored);
-        if verdict != Verdict::RightButOutdated {
+        let covered = stored
+            .and_then(|text| self.understood(text))
+            .is_some_and(|stored| stored.covers(password.expose()));
+        if verdict != Verdict::RightButOutdated || !covered {
             return (verdict, None);
         }
         // A password that was proved logs in, even if the better hash has to wait for the next time.
