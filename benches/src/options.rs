@@ -18,7 +18,7 @@ pub const SECTIONS: &[&str] = &[
 
 const HELP: &str = "\
 benches/run [OPTION…]
-  --quick           about a minute and a half for everything; shorter rounds, fewer users
+  --quick           two to three minutes for everything; shorter rounds, fewer users
   --only A,B        tokens, me, passwords, refresh, storm, footprint, postgres
                     (postgres runs only when it is named, and needs a PostgreSQL to start)
   --json FILE       the figures as JSON too
