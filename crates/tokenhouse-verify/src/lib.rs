@@ -7,7 +7,7 @@
 //! - [`KeySet`] of [`VerifyingKey`]s, each pinned to one [`Algorithm`]; read from published [`Jwks`], or made of a
 //!   shared secret.
 //! - [`Claims`]: what a token says; the issuer writes the same type.
-//! - [`RevocationSet`]: what was revoked and has not yet expired by itself.
+//! - [`RevocationSet`]: what was revoked and has not yet expired by itself; it follows a [`RevocationFeed`].
 //!
 //! # Decisions worth knowing
 //!
@@ -24,6 +24,7 @@ mod algorithm;
 mod builder;
 mod cache;
 mod claims;
+mod feed;
 mod header;
 mod jwks;
 mod key;
@@ -37,6 +38,7 @@ mod verifier;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use builder::{BuildError, MAX_LEEWAY, VerifierBuilder};
 pub use claims::{Audience, Claims};
+pub use feed::{RevocationFeed, Revoked};
 pub use header::{MAX_HEADER_LENGTH, header_segment, header_segment_with_session};
 pub use jwks::{Jwk, Jwks};
 pub use key::{KeyError, MAX_KID_LENGTH, MIN_LEGACY_SECRET_LENGTH, MIN_SECRET_LENGTH, VerifyingKey};

@@ -17,6 +17,8 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use parking_lot::RwLock;
 
+use crate::feed::RevocationFeed;
+
 /// Enough that readers on different cores seldom meet on one lock's cache line.
 const SHARDS: usize = 64;
 
@@ -114,6 +116,14 @@ impl RevocationSet {
         for (id, forget_at) in revoked {
             self.revoke(id, forget_at);
         }
+    }
+
+    /// Do as the issuer's feed says: revoke what it names, and forget what has expired by then. Nothing that was
+    /// known is dropped because the feed does not name it, so a feed that was cut short revives no token.
+    pub fn follow(&self, feed: &RevocationFeed) {
+        let named = feed.revoked.iter();
+        self.extend(named.map(|revoked| (RevocableId::of(&revoked.id), revoked.until)));
+        self.forget_before(feed.as_of);
     }
 
     /// Whether the id is revoked. With nothing revoked this is one atomic load.

@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::http::observe::observe;
+use crate::base::settings::HttpSettings;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::{account, health, keys, session};
 use crate::openapi::{self as description};
@@ -21,7 +22,7 @@ use crate::{docs, features};
 /// The routes with their documentation: what is braked per address, then what is not.
 fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
     let braked = braked_routes().route_layer(from_fn_with_state(house.clone(), limit_by_address));
-    assembled(braked, house.0.settings.http.metrics)
+    assembled(braked, &house.0.settings.http)
 }
 
 fn braked_routes() -> OpenApiRouter<Tokenhouse> {
@@ -34,9 +35,14 @@ fn braked_routes() -> OpenApiRouter<Tokenhouse> {
     braked
 }
 
-fn assembled(braked: OpenApiRouter<Tokenhouse>, metrics: bool) -> OpenApiRouter<Tokenhouse> {
-    let metrics = if metrics {
+fn assembled(braked: OpenApiRouter<Tokenhouse>, settings: &HttpSettings) -> OpenApiRouter<Tokenhouse> {
+    let metrics = if settings.metrics {
         health::metrics_routes()
+    } else {
+        OpenApiRouter::new()
+    };
+    let feed = if settings.revocation_feed {
+        session::feed::routes()
     } else {
         OpenApiRouter::new()
     };
@@ -45,6 +51,7 @@ fn assembled(braked: OpenApiRouter<Tokenhouse>, metrics: bool) -> OpenApiRouter<
         .merge(account::routes::routes())
         .merge(session::routes::routes())
         .merge(keys::routes::routes())
+        .merge(feed)
         .merge(health::routes())
         .merge(metrics)
 }
@@ -103,7 +110,7 @@ impl Tokenhouse {
 /// The description of every route there can be (OpenAPI 3.1), without a house.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let mut openapi = assembled(braked_routes(), true).into_openapi();
+    let mut openapi = assembled(braked_routes(), &HttpSettings::default()).into_openapi();
     description::complete(&mut openapi);
     openapi
 }

@@ -8,7 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-pub use guard::{Caller, Config, Guard};
+pub use guard::{Caller, Config, Guard, Refusal};
 
 /// The routes.
 pub fn routes(guard: Arc<Guard>) -> Router {

@@ -32,10 +32,16 @@ async fn run() -> anyhow::Result<()> {
         audience: variable("AUDIENCE").unwrap_or(issuer.clone()),
         issuer,
         fetch_again_after: Duration::from_secs(10),
+        refuse_after: variable("REFUSE_AFTER_SECONDS")
+            .map(|seconds| seconds.parse().map(Duration::from_secs))
+            .transpose()
+            .context("REFUSE_AFTER_SECONDS is no number of seconds")?,
     })
     .await?;
     let follower = Arc::clone(&guard);
     tokio::spawn(async move { follower.follow_keys().await });
+    let follower = Arc::clone(&guard);
+    tokio::spawn(async move { follower.follow_revocations().await });
 
     let bind = variable("BIND").unwrap_or("127.0.0.1:8001".to_owned());
     let listener = TcpListener::bind(&bind)

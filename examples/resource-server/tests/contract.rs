@@ -9,12 +9,14 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use example_support::{Place, on_both_engines, signed};
 use resource_server::{Config, Guard, routes};
 use serde_json::json;
@@ -22,11 +24,13 @@ use tokenhouse::testing::TestHouse;
 use tokenhouse::{Clock, Origin};
 use tokio::net::TcpListener;
 
-/// A house that listens, and counts how often its keys are asked for.
+/// A house that listens, counts how often its keys and its feed are asked for, and may be away.
 struct Issuer {
     test: TestHouse,
     url: String,
     asked: Arc<AtomicUsize>,
+    told: Arc<AtomicUsize>,
+    away: Arc<AtomicBool>,
     users: AtomicUsize,
 }
 
@@ -40,17 +44,32 @@ impl Issuer {
         .await;
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
+        let (told, away) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (told_here, away_here) = (Arc::clone(&told), Arc::clone(&away));
         let counted = from_fn(move |request: Request, next: Next| {
-            if request.uri().path() == "/.well-known/jwks.json" {
+            let path = request.uri().path().to_owned();
+            if path == "/.well-known/jwks.json" {
                 counter.fetch_add(1, Ordering::SeqCst);
             }
-            next.run(request)
+            let (told, is_away) = (Arc::clone(&told_here), away_here.load(Ordering::SeqCst));
+            async move {
+                if is_away {
+                    return StatusCode::BAD_GATEWAY.into_response();
+                }
+                let answer = next.run(request).await;
+                if path == "/.well-known/revocations.json" && answer.status() == 200 {
+                    told.fetch_add(1, Ordering::SeqCst);
+                }
+                answer
+            }
         });
         serve(listener, test.house.service().layer(counted));
         Self {
             test,
             url,
             asked,
+            told,
+            away,
             users: AtomicUsize::new(0),
         }
     }
@@ -62,15 +81,32 @@ impl Issuer {
     }
 
     async fn api(&self, fetch_again_after: Duration) -> String {
+        self.guarded(fetch_again_after, None).await.0
+    }
+
+    /// An API, and its guard, which follows the feed when it is told to.
+    async fn guarded(
+        &self,
+        fetch_again_after: Duration,
+        refuse_after: Option<Duration>,
+    ) -> (String, Arc<Guard>) {
         let config = Config {
             issuer: self.url.clone(),
             audience: self.url.clone(),
             fetch_again_after,
+            refuse_after,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        serve(listener, routes(Guard::new(config).await.unwrap()));
-        url
+        let guard = Guard::new(config).await.unwrap();
+        serve(listener, routes(Arc::clone(&guard)));
+        (url, guard)
+    }
+
+    async fn log_out(&self, token: &str) {
+        let url = format!("{}/auth/logout", self.url);
+        let answer = reqwest::Client::new().post(url).bearer_auth(token).send().await;
+        assert_eq!(answer.unwrap().status(), 204);
     }
 }
 
@@ -162,6 +198,79 @@ on_both_engines! {
         assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);
     }
 
+    async fn a_logout_is_seen_with_the_next_poll(place: &Place) {
+        let issuer = Issuer::on(place).await;
+        let (api, guard) = issuer.guarded(Duration::from_secs(3600), None).await;
+        let (leaves, stays) = (issuer.token().await, issuer.token().await);
+        assert_eq!((notes(&api, &leaves).await, notes(&api, &stays).await), (200, 200));
+        issuer.log_out(&leaves).await;
+        assert_eq!(notes(&api, &leaves).await, 200, "nobody has asked yet");
+        guard.poll_revocations().await.unwrap();
+        assert_eq!((notes(&api, &leaves).await, notes(&api, &stays).await), (401, 200));
+        // Who starts now hears of it before the first request.
+        let later = issuer.api(Duration::from_secs(3600)).await;
+        assert_eq!((notes(&later, &leaves).await, notes(&later, &stays).await), (401, 200));
+    }
+
+    async fn what_has_not_changed_is_not_told_again(place: &Place) {
+        let issuer = Issuer::on(place).await;
+        let (_, guard) = issuer.guarded(Duration::from_secs(3600), None).await;
+        for _ in 0..5 {
+            guard.poll_revocations().await.unwrap();
+        }
+        assert_eq!(issuer.told.load(Ordering::SeqCst), 1);
+        issuer.log_out(&issuer.token().await).await;
+        for _ in 0..5 {
+            guard.poll_revocations().await.unwrap();
+        }
+        assert_eq!(issuer.told.load(Ordering::SeqCst), 2);
+    }
+
+    async fn an_issuer_that_is_away_logs_nobody_out_and_revives_nobody(place: &Place) {
+        let issuer = Issuer::on(place).await;
+        let (api, guard) = issuer.guarded(Duration::ZERO, None).await;
+        let (leaves, stays) = (issuer.token().await, issuer.token().await);
+        issuer.log_out(&leaves).await;
+        guard.poll_revocations().await.unwrap();
+        issuer.away.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            guard.poll_revocations().await.unwrap_err();
+            assert_eq!((notes(&api, &leaves).await, notes(&api, &stays).await), (401, 200));
+        }
+        issuer.away.store(false, Ordering::SeqCst);
+        issuer.log_out(&stays).await;
+        guard.poll_revocations().await.unwrap();
+        assert_eq!(notes(&api, &stays).await, 401);
+    }
+
+    async fn who_wants_it_refuses_when_the_feed_was_not_heard_for_too_long(place: &Place) {
+        let issuer = Issuer::on(place).await;
+        let (patient, _) = issuer.guarded(Duration::ZERO, Some(Duration::from_secs(3600))).await;
+        // Every answer is too old for this one, before the next request comes.
+        let (strict, _) = issuer.guarded(Duration::ZERO, Some(Duration::ZERO)).await;
+        let token = issuer.token().await;
+        assert_eq!((notes(&patient, &token).await, notes(&strict, &token).await), (200, 503));
+        assert_eq!(notes(&strict, "not.a.token").await, 401);
+        // One that has never heard it knows nothing, however patient it is; its keys come with the first token.
+        issuer.away.store(true, Ordering::SeqCst);
+        let (deaf, _) = issuer.guarded(Duration::ZERO, Some(Duration::from_secs(3600))).await;
+        issuer.away.store(false, Ordering::SeqCst);
+        assert_eq!(notes(&deaf, &token).await, 503);
+    }
+
+    async fn keys_of_somebody_who_is_not_the_issuer_are_not_taken(place: &Place) {
+        let issuer = Issuer::on(place).await;
+        let config = Config {
+            issuer: issuer.url.replace("127.0.0.1", "localhost"),
+            audience: issuer.url.clone(),
+            fetch_again_after: Duration::ZERO,
+            refuse_after: None,
+        };
+        let guard = Guard::new(config).await.unwrap();
+        assert!(guard.poll_revocations().await.unwrap_err().to_string().contains("calls itself"));
+        assert_eq!(issuer.asked.load(Ordering::SeqCst), 0);
+    }
+
     async fn the_python_of_the_documentation_does_the_same(place: &Place) {
         let Some(interpreter) = example_support::interpreter() else { return };
         let issuer = Issuer::on(place).await;
@@ -172,12 +281,18 @@ on_both_engines! {
         issuer.test.house.rotate_keys().await.unwrap();
         assert_eq!(notes(&api.url, &issuer.token().await).await, 200);
         let login = issuer.test.signed_up("short@example.org").await;
+        assert_eq!(notes(&api.url, login.tokens.access_token.expose()).await, 200);
         let other = TestHouse::new().await;
         let stranger = other.signed_up("ada@example.org").await;
         assert_eq!(notes(&api.url, stranger.tokens.access_token.expose()).await, 401);
         issuer.test.house.end_session(login.user.id, login.session.id, &Origin::default()).await.unwrap();
-        // As the page says: until there is a feed to follow, the end of a session is seen when the token expires.
-        assert_eq!(notes(&api.url, login.tokens.access_token.expose()).await, 200);
+        assert_eq!(notes(&api.url, login.tokens.access_token.expose()).await, 401);
+        // An issuer that is away logs nobody out, and revives nobody.
+        let stays = issuer.token().await;
+        assert_eq!(notes(&api.url, &stays).await, 200);
+        issuer.away.store(true, Ordering::SeqCst);
+        assert_eq!(notes(&api.url, &stays).await, 200);
+        assert_eq!(notes(&api.url, login.tokens.access_token.expose()).await, 401);
     }
 }
 
@@ -204,6 +319,8 @@ impl Python {
             .args(["-m", "uvicorn", "main:app", "--port", "0"])
             .current_dir(folder.path())
             .env("ISSUER", issuer)
+            // Each request asks for the feed first, so that none has to wait for the next second.
+            .env("FOLLOW_EVERY", "0")
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -4,7 +4,7 @@ use std::thread;
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
-use tokenhouse_verify::{Algorithm, Rejection, RevocableId, RevocationSet};
+use tokenhouse_verify::{Algorithm, Rejection, RevocableId, RevocationFeed, RevocationSet};
 
 use crate::support::*;
 
@@ -213,5 +213,44 @@ fn the_twin_of_an_ecdsa_signature_is_the_same_token_and_dies_with_its_session() 
     verifier.revocations().revoke(RevocableId::of(SESSION), NOW + 300);
     for text in [token, other] {
         assert_eq!(verifier.verify_at(&text, NOW).unwrap_err(), Rejection::Revoked);
+    }
+}
+
+#[test]
+fn a_feed_is_followed_and_what_has_expired_is_forgotten() {
+    let feed = |as_of: u64, revoked: Value| -> RevocationFeed {
+        serde_json::from_value(json!({"as_of": as_of, "revoked": revoked, "later": "more"})).unwrap()
+    };
+    let verifier = verifier();
+    let token = any_signer().token(&good_claims());
+    assert!(verifier.verify_at(&token, NOW).is_ok());
+    let set = verifier.revocations();
+    set.follow(&feed(
+        NOW,
+        json!([{"id": SESSION, "until": NOW + 300, "later": "more"}]),
+    ));
+    assert_eq!(verifier.verify_at(&token, NOW).unwrap_err(), Rejection::Revoked);
+    // A feed that was cut short takes nothing back.
+    set.follow(&feed(NOW + 299, json!([{"id": TOKEN, "until": NOW + 600}])));
+    assert_eq!(set.len(), 2);
+    set.follow(&feed(NOW + 300, json!([])));
+    assert!(!set.is_revoked(RevocableId::of(SESSION)) && set.is_revoked(RevocableId::of(TOKEN)));
+    // What the feed says and what it calls expired at once: expired.
+    set.follow(&feed(NOW + 600, json!([{"id": SESSION, "until": NOW + 600}])));
+    assert!(set.is_empty());
+}
+
+#[test]
+fn what_is_no_feed_is_not_read() {
+    for text in [
+        "{}",
+        "[]",
+        r#"{"revoked": []}"#,
+        r#"{"as_of": 1}"#,
+        r#"{"as_of": -1, "revoked": []}"#,
+        r#"{"as_of": 1, "revoked": [{"id": "x"}]}"#,
+        r#"{"as_of": 1, "revoked": [{"id": 7, "until": 1}]}"#,
+    ] {
+        assert!(serde_json::from_str::<RevocationFeed>(text).is_err(), "{text}");
     }
 }

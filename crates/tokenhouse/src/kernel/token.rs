@@ -58,9 +58,13 @@ pub struct TokenSet {
 /// When every access token minted until `minted` has died, wherever it is: with a day's margin, for clocks and for the
 /// longer lifetimes that the settings may have had before.
 pub(crate) fn all_dead(settings: &Settings, minted: Timestamp) -> Timestamp {
+    after(minted, margin(settings) + *settings.tokens.leeway)
+}
+
+/// How long a token is taken to live where nothing may be forgotten too early.
+pub(crate) fn margin(settings: &Settings) -> Duration {
     const MARGIN: Duration = Duration::from_secs(86_400);
-    let tokens = &settings.tokens;
-    after(minted, (*tokens.access_lifetime).max(MARGIN) + *tokens.leeway)
+    (*settings.tokens.access_lifetime).max(MARGIN)
 }
 
 impl Tokenhouse {

@@ -324,6 +324,8 @@ async fn head_is_get_without_a_body() {
         "/openapi.json",
         "/docs",
         "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/revocations.json",
         "/health/live",
         "/users/me",
         "/nothing",

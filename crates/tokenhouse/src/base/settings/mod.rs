@@ -20,7 +20,7 @@ settings! {
     /// What an operator or an embedding application may decide.
     pub struct Settings ("") {
         /// The address that people and programs reach this house at, without a trailing slash; the `iss` of
-        /// its tokens. `https`, or `http` on a loopback host.
+        /// its tokens. `https`, or `http` on a loopback host. Where the routes are mounted under a path, the path is part of it.
         value public_url: String = "http://localhost:8080".to_owned(),
         /// Where accounts are kept: `sqlite:///absolute/path.db`, `sqlite://relative.db` or
         /// `postgres://user:password@host/database`. `DATABASE_URL` is understood too.
@@ -170,6 +170,9 @@ settings! {
         value docs: bool = true,
         /// Serve Prometheus metrics at `/metrics`.
         value metrics: bool = true,
+        /// Publish the ids of ended sessions whose tokens may not have expired, at `/.well-known/revocations.json`, so that
+        /// APIs that check tokens by themselves see a logout too.
+        value revocation_feed: bool = true,
     }
 
     /// The log of what happened to accounts.

@@ -6,6 +6,7 @@
 //! kills its access tokens: its id goes into the set that every verification asks.
 
 mod extract;
+pub(crate) mod feed;
 mod refresh_token;
 pub(crate) mod routes;
 mod sql;
