@@ -1,32 +1,59 @@
 //! What is counted and logged, and what never is.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::Once;
 
 use axum::body::Body;
 use http::Request;
-use parking_lot::Mutex;
 use serde_json::json;
 use tokenhouse::base::store::query;
 use tokenhouse::testing::PASSWORD;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::on_both_engines;
 use crate::support::api::{Api, Tokens};
 
-/// Everything that was logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread logs, while somebody wants to know it.
+    static CAUGHT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
 
-impl Write for Log {
+/// Writes to [`CAUGHT`].
+struct Catch;
+
+impl Write for Catch {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
+        CAUGHT.with_borrow_mut(|caught| caught.get_or_insert_default().extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// Everything that `act` logs on this thread. One subscriber for the whole program, asked anew for each event: one that
+/// came and went with a test would race with what other threads' first events leave in tracing's cache.
+fn log_of<T>(act: impl FnOnce() -> T) -> (T, String) {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let wanted = dynamic_filter_fn(|_, _| CAUGHT.with_borrow(Option::is_some));
+        let layer = tracing_subscriber::fmt::layer()
+            .with_span_events(FmtSpan::FULL)
+            .with_ansi(false)
+            .with_writer(|| Catch)
+            .with_filter(wanted);
+        tracing_subscriber::registry().with(layer).init();
+    });
+    CAUGHT.set(Some(Vec::new()));
+    let done = act();
+    let caught = CAUGHT.take().unwrap_or_default();
+    (done, String::from_utf8(caught).unwrap())
 }
 
 /// The value of the one sample that begins so.
@@ -224,27 +251,17 @@ mod no_log_line_or_count_holds_a_secret {
 
     /// On one thread, whose log is ours alone.
     fn test(place: &Place) {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let (secrets, metrics) = tracing::subscriber::with_default(subscriber, || {
-            tracing::callsite::rebuild_interest_cache();
+        let ((secrets, metrics), log) = log_of(|| {
             runtime.block_on(async {
                 let api = Api::on(place).await;
                 let secrets = whole_life(&api).await;
                 (secrets, api.house().metrics())
             })
         });
-        let log = String::from_utf8(log.0.lock().clone()).unwrap();
         for expected in [
             "answered",
             "a used refresh token came back",
