@@ -588,65 +588,6 @@ async fn the_log_does_not_grow_without_end() {
     assert_eq!(ids(&place.open().await).await.len(), 2000);
 }
 
-/// `cargo test --release -p tokenhouse --test it -- --ignored --nocapture shared_commits`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn shared_commits_in_figures() {
-    let place = Place::sqlite();
-    let store = ready(&place).await;
-    for id in 0..512 {
-        add(&store, id).await.unwrap();
-    }
-    let path = place.url().strip_prefix("sqlite://").unwrap();
-    let bare = rusqlite::Connection::open(path).unwrap();
-    bare.pragma_update(None, "synchronous", "FULL").unwrap();
-    let began = std::time::Instant::now();
-    for _ in 0..2000 {
-        bare.prepare_cached("UPDATE notes SET version = version + 1 WHERE id = 1")
-            .unwrap()
-            .execute(())
-            .unwrap();
-    }
-    let alone = 2000.0 / began.elapsed().as_secs_f64();
-    println!("one by one, without the store: {alone:7.0}/s");
-    for single in [true, false] {
-        for writers in [1_i64, 2, 8, 64, 256, 512] {
-            let rounds = if writers < 8 { 2000 } else { 40_000 / writers };
-            let began = std::time::Instant::now();
-            let mut tasks = JoinSet::new();
-            for id in 0..writers {
-                let store = store.clone();
-                tasks.spawn(async move {
-                    let mut times = Vec::new();
-                    for _ in 0..rounds {
-                        let began = std::time::Instant::now();
-                        let update = query("UPDATE notes SET version = version + 1 WHERE id = $1").bind(id);
-                        if single {
-                            update.execute(&mut store.single()).await.unwrap();
-                        } else {
-                            let mut tx = store.write().await.unwrap();
-                            update.execute(&mut tx).await.unwrap();
-                            tx.commit().await.unwrap();
-                        }
-                        times.push(began.elapsed());
-                    }
-                    times
-                });
-            }
-            let mut times: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
-            times.sort_unstable();
-            let rate = times.len() as f64 / began.elapsed().as_secs_f64();
-            println!(
-                "single={single} writers={writers:3} {rate:7.0}/s = {:5.2} x one by one, p50 {:?}, p99 {:?}, max {:?}",
-                rate / alone,
-                times[times.len() / 2],
-                times[times.len() * 99 / 100],
-                times[times.len() - 1],
-            );
-        }
-    }
-}
-
 #[tokio::test]
 async fn the_file_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
