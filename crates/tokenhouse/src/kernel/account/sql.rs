@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{NewUser, User, UserChange};
-use crate::base::id::UserId;
-use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+use crate::base::id::{SessionId, UserId};
+use crate::base::store::{Executor, FromRow, Query, Row, StoreError, query};
 
 /// The columns of a [`User`], in the order that [`FromRow`] reads them.
 macro_rules! columns {
@@ -70,6 +70,17 @@ const BY_ID: &str = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
 
 pub(super) async fn by_id(on: &mut impl Executor, id: UserId) -> Result<Option<User>, StoreError> {
     query(BY_ID).bind(id).optional(on).await
+}
+
+const OF_SESSION: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM users WHERE id = (SELECT user_id FROM sessions WHERE id = $1)"
+);
+
+/// Reads whose session it is.
+pub(crate) fn of_session(session: SessionId) -> Query {
+    query(OF_SESSION).bind(session)
 }
 
 const BY_EMAIL: &str = concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1");
