@@ -20,6 +20,7 @@ use crate::base::http::observe::{Observer, ProblemRenderer};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
+use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
@@ -317,6 +318,11 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            features: features::ALL
+                .iter()
+                .filter(|feature| (feature.enabled)(&settings))
+                .copied()
+                .collect(),
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
