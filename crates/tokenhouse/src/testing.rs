@@ -107,6 +107,12 @@ impl TestHouse {
         self.house.reload_keys().await.expect("the keys");
     }
 
+    /// Whether this house is the one to do this job now, of all on its database.
+    #[expect(clippy::expect_used, reason = "a test wants to fail here")]
+    pub async fn leads(&self, job: &'static str, lasting: Duration) -> bool {
+        self.house.leads(job, lasting).await.expect("a lease")
+    }
+
     /// What the hashing threads have done.
     #[must_use]
     pub fn hashing(&self) -> crate::base::hashing::PoolStatus {

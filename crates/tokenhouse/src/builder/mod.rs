@@ -26,6 +26,7 @@ use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
 use crate::kernel::jobs;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
+use crate::kernel::lease::Node;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
@@ -326,6 +327,7 @@ impl Builder {
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
+            node: Node::new().map_err(Error::from)?,
             warned_of_unknown_addresses: std::sync::Once::new(),
             followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
             settings,

@@ -11,6 +11,7 @@ use super::Feature;
 use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
+use super::lease::Node;
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
 use crate::base::clock::Clock;
@@ -79,6 +80,7 @@ pub(crate) struct House {
     pub(crate) proxies: TrustedProxies,
     pub(crate) cors: Option<tower_http::cors::CorsLayer>,
     pub(crate) turns: Turns,
+    pub(crate) node: Node,
     pub(crate) warned_of_unknown_addresses: std::sync::Once,
     pub(crate) followed_until: tokio::sync::Mutex<Timestamp>,
 }
@@ -123,6 +125,7 @@ impl Tokenhouse {
 
     /// Flushes the database and closes it; call it when the last request has been answered.
     pub async fn close(&self) {
+        self.let_leases_go().await;
         self.0.store.close().await;
     }
 }

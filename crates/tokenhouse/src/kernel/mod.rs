@@ -8,6 +8,7 @@ pub(crate) mod health;
 pub mod house;
 pub mod jobs;
 pub mod keys;
+pub(crate) mod lease;
 pub mod login;
 pub(crate) mod metrics;
 pub mod session;

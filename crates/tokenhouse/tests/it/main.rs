@@ -20,6 +20,7 @@ mod hashing;
 mod hostile;
 mod keys;
 mod kinds;
+mod lease;
 mod login;
 mod me;
 mod observability;
