@@ -3,7 +3,8 @@
 mod check;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::response::Response;
 use jiff::Timestamp;
@@ -24,9 +25,9 @@ use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
-use crate::kernel::jobs;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::lease::Node;
+use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
@@ -329,13 +330,14 @@ impl Builder {
             turns: Turns::default(),
             node: Node::new().map_err(Error::from)?,
             warned_of_unknown_addresses: std::sync::Once::new(),
-            followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
+            following: Looks::new(Timestamp::MIN, Duration::ZERO),
+            notifier: OnceLock::new(),
             settings,
             store,
             clock,
             entropy,
         }));
-        jobs::load_revocations(&house).await?;
+        house.follow().await?;
         if !self.without_jobs {
             house.start_jobs();
         }

@@ -1,6 +1,6 @@
 //! The house: what every part of it shares, behind one cheap handle.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRef;
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
 use super::lease::Node;
+use super::look::Looks;
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
 use crate::base::clock::Clock;
@@ -22,7 +23,7 @@ use crate::base::http::body::BodyLimits;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::Observer;
 use crate::base::settings::Settings;
-use crate::base::store::Store;
+use crate::base::store::{Notifier, Store};
 
 /// A running house: the handle that an application keeps in its state. Clones share everything.
 ///
@@ -82,7 +83,9 @@ pub(crate) struct House {
     pub(crate) turns: Turns,
     pub(crate) node: Node,
     pub(crate) warned_of_unknown_addresses: std::sync::Once,
-    pub(crate) followed_until: tokio::sync::Mutex<Timestamp>,
+    /// The looks at what was revoked, and until when it was read.
+    pub(crate) following: Looks<Timestamp>,
+    pub(crate) notifier: OnceLock<Notifier>,
 }
 
 impl House {

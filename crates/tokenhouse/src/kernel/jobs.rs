@@ -12,12 +12,11 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::house::{House, Tokenhouse};
+use super::session::revocation::CHANNEL;
 use super::{brake, event, ticket};
 use crate::base::clock::before;
 use crate::base::error::Error;
 
-/// Revocations written by a node whose clock is behind, or whose transaction took long, are still seen.
-const OVERLAP: Duration = Duration::from_secs(120);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 const RELOAD_EVERY: Duration = Duration::from_secs(600);
 const KEYS_EVERY: Duration = Duration::from_secs(2);
@@ -25,6 +24,7 @@ const KEYS_EVERY: Duration = Duration::from_secs(2);
 impl Tokenhouse {
     /// Starts the jobs on the runtime of the caller.
     pub(crate) fn start_jobs(&self) {
+        listen(self);
         let period = *self.0.settings.sessions.revocation_poll;
         every(
             &self.0,
@@ -42,14 +42,6 @@ impl Tokenhouse {
         once(&self.0, SWEEP_EVERY, "sweep", |house| {
             Box::pin(async move { house.tend().await })
         });
-    }
-
-    pub(crate) async fn follow(&self) -> Result<(), Error> {
-        let now = self.0.clock.now();
-        let mut followed = self.0.followed_until.lock().await;
-        self.follow_revocations(before(*followed, OVERLAP)).await?;
-        *followed = now;
-        Ok(())
     }
 
     /// Tends the keys and sweeps what is over; the house does so by itself every ten minutes. What fails stops
@@ -71,12 +63,19 @@ impl Tokenhouse {
     }
 }
 
-/// Loads every revocation that still matters; from then on only the new ones are asked for.
-pub(crate) async fn load_revocations(house: &Tokenhouse) -> Result<(), Error> {
-    let now = house.0.clock.now();
-    house.follow_revocations(Timestamp::MIN).await?;
-    *house.0.followed_until.lock().await = now;
-    Ok(())
+/// Heeds what other nodes tell, as long as there is a house.
+fn listen(house: &Tokenhouse) {
+    let (notifier, mut notices) = house.0.store.notices(CHANNEL);
+    let _ = house.0.notifier.set(notifier);
+    let house: Weak<House> = Arc::downgrade(&house.0);
+    tokio::spawn(async move {
+        while let Some(notice) = notices.next().await {
+            let Some(house) = house.upgrade() else { break };
+            if let Err(error) = Tokenhouse(house).heed(&notice).await {
+                tracing::debug!(%error, "a notice could not be heeded; the tables will tell the same");
+            }
+        }
+    });
 }
 
 /// A job, as a function of the house.

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod keys;
 pub(crate) mod lease;
 pub mod login;
+pub(crate) mod look;
 pub(crate) mod metrics;
 pub mod session;
 pub(crate) mod ticket;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokenhouse::base::store::query;
 
 use crate::on_both_engines;
-use crate::support::Place;
 use crate::support::api::{Api, contend};
 
 const LASTING: Duration = Duration::from_secs(10);

@@ -23,6 +23,7 @@ mod kinds;
 mod lease;
 mod login;
 mod me;
+mod nodes;
 mod observability;
 mod password_change;
 mod payload;
