@@ -10,6 +10,7 @@
 
 mod configuration;
 mod keys;
+mod nothing_lost;
 mod refusals;
 mod secrets;
 mod serving;

@@ -1,0 +1,21 @@
+//! Nothing lost, nobody kept waiting for ever: the real program, real databases, and what goes wrong around them.
+//!
+//! Each test is bounded for the suite. `TOKENHOUSE_TEST_ROUNDS=300` makes those that repeat something repeat it so
+//! often, and `TOKENHOUSE_TEST_LONG=1` lets what hangs hang as long as the goals say.
+
+mod actors;
+mod client;
+mod crash;
+mod postgres;
+mod server;
+
+/// How often something is done that a test repeats.
+fn rounds(usual: u64) -> u64 {
+    std::env::var("TOKENHOUSE_TEST_ROUNDS").map_or(usual, |text| text.parse().unwrap())
+}
+
+/// A number below `limit`, never the same.
+fn chance(limit: u64) -> u64 {
+    let bytes = tokenhouse::Entropy::system().bytes::<8>().unwrap();
+    u64::from_be_bytes(bytes) % limit
+}

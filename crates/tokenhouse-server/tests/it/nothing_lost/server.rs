@@ -1,0 +1,68 @@
+//! The program under test: started, asked whether it is ready, measured, killed, and what it logged.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::client::Client;
+use crate::{PATIENCE, Place, Running};
+
+/// Every password and token that the clients of this test ever held.
+static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Remembers what must never be logged.
+pub(super) fn secret(text: String) -> String {
+    SECRETS.lock().unwrap().push(text.clone());
+    text
+}
+
+/// A place whose limits of tries do not stand in the way of many clients on one address.
+pub(super) fn place() -> Place {
+    Place::for_serve()
+        .with("TOKENHOUSE_RATE_LIMIT__ENABLED", "false")
+        .with("TOKENHOUSE_RATE_LIMIT__ACCOUNT_BURST", "100000")
+        .with("TOKENHOUSE_MASTER_KEY", secret("0f".repeat(32)))
+        .with(
+            "TOKENHOUSE_LOG__LEVEL",
+            "warn,tokenhouse=info,tokenhouse::request=debug",
+        )
+}
+
+/// Starts the program and waits until it is ready; gives how long that took.
+pub(super) async fn start(place: &Place) -> (Running, Duration) {
+    let began = Instant::now();
+    let running = place.start_serve();
+    ready(running.port, PATIENCE).await;
+    (running, began.elapsed())
+}
+
+/// Waits until it says that it is ready; gives how long that took.
+pub(super) async fn ready(port: u16, patience: Duration) -> Duration {
+    let began = Instant::now();
+    let mut client = Client::new(port);
+    loop {
+        match client.get("/health/ready", None).await {
+            Ok(answer) if answer.status == 200 => return began.elapsed(),
+            Ok(answer) => assert!(answer.is_away(), "{answer:?}"),
+            Err(_) => {}
+        }
+        assert!(began.elapsed() < patience, "not ready after {patience:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+impl Running {
+    /// `kill -9`, and then its log, in which there is no secret.
+    pub(super) fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        let log = self.ended().1;
+        assert!(!log.contains("panicked"), "{log}");
+        assert_no_secrets(&log);
+        log
+    }
+}
+
+pub(super) fn assert_no_secrets(log: &str) {
+    for secret in SECRETS.lock().unwrap().iter() {
+        assert!(!log.contains(secret.as_str()), "`{secret}` was logged:\n{log}");
+    }
+}
