@@ -229,7 +229,7 @@ impl Newcomer {
     async fn step(&mut self, client: &mut Client) -> Option<()> {
         self.count += 1;
         let email = format!("{}.{}@example.org", self.name, self.count);
-        let password = secret(format!("the password of {email}"));
+        let password = password(&email, 0);
         self.in_doubt = Some((email.clone(), password.clone()));
         let body = json!({ "email": email, "password": password });
         let answer = acknowledged(client.post("/auth/signup", None, body).await)?;
@@ -315,7 +315,7 @@ pub(super) struct Refresher {
 impl Refresher {
     async fn open(client: &mut Client, number: usize) -> Self {
         let email = format!("refresher{number}@example.org");
-        let answer = sign_up(client, &email, &secret(format!("the password of {email}"))).await;
+        let answer = sign_up(client, &email, &password(&email, 0)).await;
         Self {
             current: Held::of(&answer),
             old: Vec::new(),
@@ -446,5 +446,5 @@ impl Changer {
 }
 
 fn password(email: &str, number: u64) -> String {
-    secret(format!("password {number} of {email}"))
+    secret(format!("{email} and its password no. {number:07}"))
 }
