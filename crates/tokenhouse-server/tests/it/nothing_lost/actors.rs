@@ -48,22 +48,26 @@ pub(super) struct Tallies {
 }
 
 /// The tokens of a session.
-struct Held {
-    access: String,
-    refresh: String,
+pub(super) struct Held {
+    pub(super) access: String,
+    pub(super) refresh: String,
 }
 
 impl Held {
-    fn of(answer: &Answer) -> Self {
+    pub(super) fn new(access: &str, refresh: &str) -> Self {
         Self {
-            access: secret(answer.text("access_token")),
-            refresh: secret(answer.text("refresh_token")),
+            access: secret(access.to_owned()),
+            refresh: secret(refresh.to_owned()),
         }
+    }
+
+    pub(super) fn of(answer: &Answer) -> Self {
+        Self::new(&answer.text("access_token"), &answer.text("refresh_token"))
     }
 }
 
 /// How often the session of a refresh token had been refreshed.
-fn generation(refresh: &str) -> u64 {
+pub(super) fn generation(refresh: &str) -> u64 {
     let body = BASE64URL_NOPAD
         .decode(refresh.strip_prefix("thr_").unwrap().as_bytes())
         .unwrap();
@@ -445,6 +449,6 @@ impl Changer {
     }
 }
 
-fn password(email: &str, number: u64) -> String {
+pub(super) fn password(email: &str, number: u64) -> String {
     secret(format!("{email} and its password no. {number:07}"))
 }

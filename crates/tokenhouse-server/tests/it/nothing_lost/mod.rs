@@ -6,12 +6,20 @@
 mod actors;
 mod client;
 mod crash;
+mod hang;
+mod load;
+mod outage;
 mod postgres;
 mod server;
 
 /// How often something is done that a test repeats.
 fn rounds(usual: u64) -> u64 {
     std::env::var("TOKENHOUSE_TEST_ROUNDS").map_or(usual, |text| text.parse().unwrap())
+}
+
+/// Whether what hangs may hang as long as the goals say.
+fn is_long() -> bool {
+    std::env::var_os("TOKENHOUSE_TEST_LONG").is_some()
 }
 
 /// A number below `limit`, never the same.

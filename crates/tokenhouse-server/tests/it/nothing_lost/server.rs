@@ -11,6 +11,8 @@ use crate::{PATIENCE, Place, Running};
 static SECRETS: LazyLock<Mutex<HashSet<[u8; END]>>> = LazyLock::new(Mutex::default);
 const END: usize = 16;
 
+pub(super) const MASTER_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
 /// Remembers what must never be logged.
 pub(super) fn secret(text: String) -> String {
     let end = text.as_bytes().last_chunk().unwrap();
@@ -23,7 +25,7 @@ pub(super) fn place() -> Place {
     Place::for_serve()
         .with("TOKENHOUSE_RATE_LIMIT__ENABLED", "false")
         .with("TOKENHOUSE_RATE_LIMIT__ACCOUNT_BURST", "100000")
-        .with("TOKENHOUSE_MASTER_KEY", secret("0f".repeat(32)))
+        .with("TOKENHOUSE_MASTER_KEY", secret(MASTER_KEY.to_owned()))
         .with(
             "TOKENHOUSE_LOG__LEVEL",
             "warn,tokenhouse=info,tokenhouse::request=debug",
@@ -54,6 +56,20 @@ pub(super) async fn ready(port: u16, patience: Duration) -> Duration {
 }
 
 impl Running {
+    /// Bytes of memory that are its own now.
+    pub(super) fn memory(&self) -> u64 {
+        self.status("VmRSS") * 1024
+    }
+
+    /// A figure of `/proc/PID/status`.
+    pub(super) fn status(&self, name: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// `kill -9`, and then its log, in which there is no secret.
     pub(super) fn kill(mut self) -> String {
         self.child.kill().unwrap();

@@ -12,6 +12,7 @@ mod sql;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -28,6 +29,9 @@ use crate::base::entropy::Entropy;
 use crate::base::error::{Code, Error};
 use crate::base::settings::Settings;
 use crate::base::store::{Store, Tx};
+
+/// How long a request waits for a look at the keys.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A key as an operator sees it.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -384,16 +388,21 @@ impl Tokenhouse {
     }
 
     /// Looks for a key that another node may have begun to sign with; at most once a second, so that forged names of
-    /// keys cost nothing. Gives whether it looked.
+    /// keys cost nothing, and not for long, so that a database that hangs does not hold up who needs none. Gives
+    /// whether it looked.
     pub(crate) async fn look_for_new_keys(&self) -> bool {
         let second = self.0.clock.now().as_second();
         if self.0.keys.looked_at.swap(second, Ordering::Relaxed) == second {
             return false;
         }
-        match self.reload_keys().await {
-            Ok(()) => true,
-            Err(error) => {
+        match tokio::time::timeout(LOOK, self.reload_keys()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "the signing keys could not be read");
+                false
+            }
+            Err(_) => {
+                tracing::warn!("the signing keys could not be read in time");
                 false
             }
         }
