@@ -59,7 +59,7 @@ fn told(rounds: u64, tallies: &Tallies, slowest: Duration) {
 }
 
 /// The database passes its own check, and no row has lost what it belongs to.
-async fn assert_whole(url: &str) {
+pub(super) async fn assert_whole(url: &str) {
     // A copy: looking at what a crash left would already mend it.
     let copy = tempfile::tempdir().unwrap();
     let url = match url.strip_prefix("sqlite://") {

@@ -6,11 +6,14 @@
 mod actors;
 mod client;
 mod crash;
+mod crowd;
+mod disk;
 mod hang;
 mod load;
 mod outage;
 mod postgres;
 mod server;
+mod stop;
 
 /// How often something is done that a test repeats.
 fn rounds(usual: u64) -> u64 {
