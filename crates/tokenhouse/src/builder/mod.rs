@@ -17,6 +17,7 @@ use crate::base::hashing::HashingPool;
 use crate::base::http::Problem;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::{Observer, ProblemRenderer};
+use crate::base::mail::{Message, Undelivered};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
@@ -185,6 +186,26 @@ impl Builder {
         self
     }
 
+    /// The application's own way of sending mail, in the place of SMTP. What it gives back decides what becomes of a
+    /// mail: it was sent, it is tried again later, or never. It must be quick to give up (`mail.timeout`).
+    ///
+    /// ```
+    /// # use tokenhouse::{Tokenhouse, mail::{Message, Undelivered}};
+    /// # async fn post(_: &str) -> Result<(), String> { Ok(()) }
+    /// let builder = Tokenhouse::builder().mailer(|message: Message| async move {
+    ///     let body = format!("{}: {}\n\n{}", message.to, message.subject, message.text);
+    ///     post(&body).await.map_err(Undelivered::for_now)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn mailer<F>(mut self, mailer: impl Fn(Message) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Undelivered>> + Send + 'static,
+    {
+        self.hooks.mailer = Some(Arc::new(move |message| Box::pin(mailer(message))));
+        self
+    }
+
     /// How errors look, in the place of problem documents. The headers that the protocols ask for stay.
     #[must_use]
     pub fn problems(mut self, renderer: impl Fn(&Problem) -> Response + Send + Sync + 'static) -> Self {
@@ -262,6 +283,10 @@ impl Builder {
         let mut settings = self.settings;
         settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
         check::check(&settings)?;
+        let mail = check::way_of_mail(&settings, self.hooks.mailer.clone())?;
+        if mail.is_none() {
+            check::needs_no_mail(&settings)?;
+        }
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -317,6 +342,7 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            mail,
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),

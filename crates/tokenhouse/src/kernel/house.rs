@@ -10,6 +10,7 @@ use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
 use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
+use super::mail::Way;
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
 use crate::base::clock::Clock;
@@ -19,6 +20,7 @@ use crate::base::http::address::TrustedProxies;
 use crate::base::http::body::BodyLimits;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::Observer;
+use crate::base::mail::MailerHook;
 use crate::base::settings::Settings;
 use crate::base::store::Store;
 
@@ -57,6 +59,7 @@ pub(crate) struct Hooks {
     pub(crate) verifier: Option<VerifierHook>,
     pub(crate) username_rule: Option<RuleHook>,
     pub(crate) password_rule: Option<RuleHook>,
+    pub(crate) mailer: Option<MailerHook>,
 }
 
 /// What the parts of a house share.
@@ -70,6 +73,8 @@ pub(crate) struct House {
     pub(crate) verifier: Verifier,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
+    /// How mail leaves; nothing where none does.
+    pub(crate) mail: Option<Way>,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Arc<Observer>,
     pub(crate) address_limit: Option<AddressLimit>,

@@ -9,6 +9,7 @@ pub mod house;
 pub mod jobs;
 pub mod keys;
 pub mod login;
+pub mod mail;
 pub(crate) mod metrics;
 pub mod session;
 pub mod token;
