@@ -21,6 +21,7 @@ use crate::base::mail::{Message, Undelivered};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
+use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
@@ -343,6 +344,11 @@ impl Builder {
             refresh_tokens,
             hooks: self.hooks,
             mail,
+            features: features::ALL
+                .iter()
+                .filter(|feature| (feature.enabled)(&settings))
+                .copied()
+                .collect(),
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),

@@ -51,6 +51,8 @@ settings! {
         section http: HttpSettings = HttpSettings::default(),
         /// The log of what happened.
         section events: EventSettings = EventSettings::default(),
+        /// The rooms of the house; one that is switched off has no routes and no pages.
+        section features: FeatureSettings = FeatureSettings::default(),
     }
 
     /// The database.
@@ -236,6 +238,12 @@ settings! {
         /// Publish the ids of ended sessions whose tokens may not have expired, at `/.well-known/revocations.json`, so that
         /// APIs that check tokens by themselves see a logout too.
         value revocation_feed: bool = true,
+    }
+
+    /// The rooms of the house; one that is switched off has no routes and no pages.
+    pub struct FeatureSettings ("features") {
+        /// Sign up, log in and delete an account with a password.
+        value password: bool = true,
     }
 
     /// The log of what happened to accounts.
