@@ -88,6 +88,7 @@ pub mod kernel;
 mod migrations;
 mod openapi;
 mod router;
+mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
 

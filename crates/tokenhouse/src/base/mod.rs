@@ -1,4 +1,4 @@
-//! Tools that know nothing of accounts: time, chance, ids, secrets, settings, the store, errors, HTTP.
+//! Tools that know nothing of accounts: time, chance, ids, secrets, settings, the store, errors, HTTP, templates.
 
 pub mod clock;
 pub mod entropy;
@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod secret;
 pub mod settings;
 pub mod store;
+pub mod template;

@@ -2,7 +2,7 @@
 
 mod check;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -20,6 +20,7 @@ use crate::base::http::observe::{Observer, ProblemRenderer};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
+use crate::base::template::{TemplateError, Templates};
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
@@ -28,6 +29,7 @@ use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
+use crate::templates::EMBEDDED;
 
 /// Why a house could not be built; each is a sentence for whoever runs it.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,9 @@ pub enum BuildError {
     /// The hashing threads.
     #[error("the hashing threads could not be started: {0}")]
     Hashing(String),
+    /// The templates of pages and mails.
+    #[error("templates: {0}")]
+    Templates(#[from] TemplateError),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] Error),
@@ -262,6 +267,7 @@ impl Builder {
         let mut settings = self.settings;
         settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
         check::check(&settings)?;
+        let templates = templates(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -317,6 +323,7 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            templates,
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
@@ -333,6 +340,11 @@ impl Builder {
         }
         Ok(house)
     }
+}
+
+fn templates(settings: &Settings) -> Result<Templates, TemplateError> {
+    let own = &settings.templates;
+    Templates::load(EMBEDDED, own.folder.as_deref().map(Path::new), &own.language)
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, BuildError> {

@@ -21,6 +21,7 @@ use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::Observer;
 use crate::base::settings::Settings;
 use crate::base::store::Store;
+use crate::base::template::Templates;
 
 /// A running house: the handle that an application keeps in its state. Clones share everything.
 ///
@@ -70,6 +71,7 @@ pub(crate) struct House {
     pub(crate) verifier: Verifier,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
+    pub(crate) templates: Templates,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Arc<Observer>,
     pub(crate) address_limit: Option<AddressLimit>,

@@ -44,6 +44,12 @@ settings! {
         section rate_limit: RateLimitSettings = RateLimitSettings::default(),
         /// How requests are taken.
         section http: HttpSettings = HttpSettings::default(),
+        /// The pages: signing in, the account.
+        section pages: PageSettings = PageSettings::default(),
+        /// How pages and mails look.
+        section branding: BrandingSettings = BrandingSettings::default(),
+        /// What pages and mails are made from.
+        section templates: TemplateSettings = TemplateSettings::default(),
         /// The log of what happened.
         section events: EventSettings = EventSettings::default(),
     }
@@ -173,6 +179,37 @@ settings! {
         /// Publish the ids of ended sessions whose tokens may not have expired, at `/.well-known/revocations.json`, so that
         /// APIs that check tokens by themselves see a logout too.
         value revocation_feed: bool = true,
+    }
+
+    /// The pages that people sign in and look after their account with, under `/account`.
+    pub struct PageSettings ("pages") {
+        /// Serve them.
+        value enabled: bool = true,
+        /// Origins, such as `https://app.example.com`, that a page may lead back to after signing in (`return_to`), beside
+        /// paths of this one.
+        value return_origins: Vec<String> = Vec::new(),
+        /// Texts of the profile that users may write themselves. Their labels are the texts `profile.<field>` of the
+        /// language files, or the field's name.
+        value profile_fields: Vec<String> = vec!["name".to_owned()],
+    }
+
+    /// How pages and mails look.
+    pub struct BrandingSettings ("branding") {
+        /// What the service is called.
+        value name: String = "Tokenhouse".to_owned(),
+        /// A picture (SVG, PNG, JPEG or WebP, 32 KiB at most) that the house serves at the head of its pages.
+        value logo: Option<String> = None,
+        /// The colour of buttons and links, such as `#3b5bdb`. Where it would not be readable it is made darker or lighter.
+        value colour: String = "#2f5d50".to_owned(),
+    }
+
+    /// Templates and texts of pages and mails.
+    pub struct TemplateSettings ("templates") {
+        /// A folder whose files in `pages`, `mails` and `languages` take the place of the built-in ones of the same name;
+        /// one that is new in `languages` adds a language.
+        value folder: Option<String> = None,
+        /// The language of those whose browser asks for none that is there.
+        value language: String = "en".to_owned(),
     }
 
     /// The log of what happened to accounts.
