@@ -88,6 +88,7 @@ pub mod kernel;
 mod migrations;
 mod openapi;
 mod router;
+mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -100,9 +101,9 @@ pub use base::clock::Clock;
 pub use base::entropy::Entropy;
 pub use base::error::{Code, Error, FieldError};
 pub use base::hashing::foreign::{HashFormatError, salted_bcrypt};
-pub use base::mail;
 pub use base::http::{Input, Origin, Problem};
 pub use base::id::{SessionId, UserId};
+pub use base::mail;
 pub use base::secret::Secret;
 pub use base::settings::{self, Settings};
 pub use base::store;

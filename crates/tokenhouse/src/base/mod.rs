@@ -1,4 +1,4 @@
-//! Tools that know nothing of accounts: time, chance, ids, secrets, settings, the store, errors, HTTP, mail.
+//! Tools that know nothing of accounts: time, chance, ids, secrets, settings, the store, errors, HTTP, mail, templates.
 
 pub mod clock;
 pub mod entropy;
@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod secret;
 pub mod settings;
 pub mod store;
+pub mod template;

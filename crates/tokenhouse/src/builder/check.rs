@@ -108,6 +108,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), BuildError> {
         ("mail.timeout", settings.mail.timeout),
         ("mail.give_up_after", settings.mail.give_up_after),
         ("mail.per_address_interval", settings.mail.per_address_interval),
+        ("mail.per_network_interval", settings.mail.per_network_interval),
         ("links.verify", settings.links.verify),
         ("links.reset", settings.links.reset),
         ("links.magic", settings.links.magic),
@@ -131,7 +132,10 @@ pub(super) fn way_of_mail(settings: &Settings, own: Option<MailerHook>) -> Resul
         return Ok(None);
     };
     let from = mail.from.as_deref().ok_or_else(|| {
-        setting("mail.from", "must be set where mail.host is: `Example <no-reply@example.com>`")
+        setting(
+            "mail.from",
+            "must be set where mail.host is: `Example <no-reply@example.com>`",
+        )
     })?;
     let sender = Sender::parse(from).map_err(|error| setting("mail.from", error.to_string()))?;
     let sender = match &mail.reply_to {
@@ -166,7 +170,11 @@ pub(super) fn way_of_mail(settings: &Settings, own: Option<MailerHook>) -> Resul
         .unwrap_or_else(|| "localhost".to_owned());
     let smtp = Smtp {
         host: host.clone(),
-        port: if mail.port == 0 { mail.encryption.usual_port() } else { mail.port },
+        port: if mail.port == 0 {
+            mail.encryption.usual_port()
+        } else {
+            mail.port
+        },
         encryption: mail.encryption,
         credentials,
         authorities,

@@ -2,7 +2,7 @@
 
 mod check;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -21,6 +21,7 @@ use crate::base::mail::{Message, Undelivered};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
+use crate::base::template::{TemplateError, Templates};
 use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
@@ -30,6 +31,7 @@ use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
+use crate::templates::EMBEDDED;
 
 /// Why a house could not be built; each is a sentence for whoever runs it.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,9 @@ pub enum BuildError {
     /// The hashing threads.
     #[error("the hashing threads could not be started: {0}")]
     Hashing(String),
+    /// The templates of pages and mails.
+    #[error("templates: {0}")]
+    Templates(#[from] TemplateError),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] Error),
@@ -288,6 +293,7 @@ impl Builder {
         if mail.is_none() {
             check::needs_no_mail(&settings)?;
         }
+        let templates = templates(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -349,6 +355,7 @@ impl Builder {
                 .filter(|feature| (feature.enabled)(&settings))
                 .copied()
                 .collect(),
+            templates,
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
@@ -365,6 +372,11 @@ impl Builder {
         }
         Ok(house)
     }
+}
+
+fn templates(settings: &Settings) -> Result<Templates, TemplateError> {
+    let own = &settings.templates;
+    Templates::load(EMBEDDED, own.folder.as_deref().map(Path::new), &own.language)
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, BuildError> {

@@ -24,6 +24,7 @@ use crate::base::http::observe::Observer;
 use crate::base::mail::MailerHook;
 use crate::base::settings::Settings;
 use crate::base::store::Store;
+use crate::base::template::Templates;
 
 /// A running house: the handle that an application keeps in its state. Clones share everything.
 ///
@@ -78,6 +79,7 @@ pub(crate) struct House {
     pub(crate) mail: Option<Way>,
     /// Those that the settings want.
     pub(crate) features: Vec<Feature>,
+    pub(crate) templates: Templates,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Arc<Observer>,
     pub(crate) address_limit: Option<AddressLimit>,

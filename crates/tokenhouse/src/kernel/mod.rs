@@ -11,6 +11,7 @@ pub mod keys;
 pub mod login;
 pub mod mail;
 pub(crate) mod metrics;
+pub(crate) mod notice;
 pub mod session;
 pub(crate) mod ticket;
 pub mod token;

@@ -79,8 +79,8 @@ pub(super) struct Composition {
 impl Composition {
     /// Whether every server understands the addresses.
     pub(super) fn is_ascii(&self) -> bool {
-        let addresses = self.envelope.from().into_iter().chain(self.envelope.to());
-        addresses.into_iter().all(|address| address.as_ref().is_ascii())
+        let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+        self.envelope.from().is_none_or(is_ascii) && self.envelope.to().iter().all(is_ascii)
     }
 }
 

@@ -77,7 +77,10 @@ impl Undelivered {
 /// What a server says comes from outside, and is kept and shown to the operator.
 fn one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
-    let mut line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let mut line = words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
     if let Some((end, _)) = line.char_indices().nth(300) {
         line.truncate(end);
         line.push('…');

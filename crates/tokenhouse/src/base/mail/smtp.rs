@@ -7,9 +7,7 @@
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{
-    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters,
-};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::{ClientId, Extension};
 
 use super::{Message, Sender, Undelivered};
@@ -98,9 +96,10 @@ impl Smtp {
             Encryption::Starttls | Encryption::None => None,
         };
         let server = (self.host.as_str(), self.port);
-        let mut connection = AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &hello, wrapper, None)
-            .await
-            .map_err(told)?;
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &hello, wrapper, None)
+                .await
+                .map_err(told)?;
         if self.encryption == Encryption::Starttls {
             connection.starttls(self.tls()?, &hello).await.map_err(told)?;
         }
@@ -115,10 +114,11 @@ impl Smtp {
     }
 
     fn tls(&self) -> Result<TlsParameters, String> {
-        let mut builder = TlsParameters::builder(self.host.clone()).certificate_store(CertificateStore::WebpkiRoots);
+        let mut builder =
+            TlsParameters::builder(self.host.clone()).certificate_store(CertificateStore::WebpkiRoots);
         if let Some(pem) = &self.authorities {
-            let certificate =
-                Certificate::from_pem(pem).map_err(|_| "mail.ca_file holds no certificate in PEM".to_owned())?;
+            let certificate = Certificate::from_pem(pem)
+                .map_err(|_| "mail.ca_file holds no certificate in PEM".to_owned())?;
             builder = builder.add_root_certificate(certificate);
         }
         builder.build().map_err(|error| error.to_string())
@@ -149,7 +149,9 @@ impl Connection {
         }
         let sending = self.inner.send(&composition.envelope, &composition.bytes);
         let Ok(sent) = tokio::time::timeout(self.timeout, sending).await else {
-            return Offered::Lost(Undelivered::for_now("the server did not answer in time (mail.timeout)"));
+            return Offered::Lost(Undelivered::for_now(
+                "the server did not answer in time (mail.timeout)",
+            ));
         };
         match sent {
             Ok(_) => Offered::Done(Ok(())),

@@ -49,6 +49,12 @@ settings! {
         section rate_limit: RateLimitSettings = RateLimitSettings::default(),
         /// How requests are taken.
         section http: HttpSettings = HttpSettings::default(),
+        /// The pages: signing in, the account.
+        section pages: PageSettings = PageSettings::default(),
+        /// How pages and mails look.
+        section branding: BrandingSettings = BrandingSettings::default(),
+        /// What pages and mails are made from.
+        section templates: TemplateSettings = TemplateSettings::default(),
         /// The log of what happened.
         section events: EventSettings = EventSettings::default(),
         /// The rooms of the house; one that is switched off has no routes and no pages.
@@ -180,12 +186,14 @@ settings! {
         value give_up_after: Period = Period::days(2),
         /// How long it is remembered that a mail was sent or given up.
         value keep: Period = Period::days(30),
-        /// The language of mails to people who tell none.
-        value language: String = "en".to_owned(),
         /// Mails that may be asked for to one address at once, such as for a forgotten password; then one an interval.
         value per_address: u32 = 5,
-        /// The interval.
+        /// That interval.
         value per_address_interval: Period = Period::minutes(12),
+        /// Mails that may be asked for from one network (an IPv4 address, or an IPv6 /64) at once; then one an interval.
+        value per_network: u32 = 30,
+        /// That interval.
+        value per_network_interval: Period = Period::seconds(30),
         /// Tell people when their account is logged in to from a device or network it was not used from before.
         value new_device: bool = true,
     }
@@ -200,6 +208,9 @@ settings! {
         value magic: Period = Period::minutes(15),
         /// To sign up by invitation.
         value invitation: Period = Period::days(7),
+        /// Where links lead when the application has pages of its own: its address, to which `/verify?token=…`,
+        /// `/reset?token=…` and so on are added. Without it they lead to the pages of the house.
+        value pages: Option<String> = None,
         /// To take a change of address back, from the old one; 0 s offers no such link.
         value undo: Period = Period::days(3),
     }
@@ -244,6 +255,37 @@ settings! {
     pub struct FeatureSettings ("features") {
         /// Sign up, log in and delete an account with a password.
         value password: bool = true,
+    }
+
+    /// The pages that people sign in and look after their account with, under `/account`.
+    pub struct PageSettings ("pages") {
+        /// Serve them.
+        value enabled: bool = true,
+        /// Origins, such as `https://app.example.com`, that a page may lead back to after signing in (`return_to`), beside
+        /// paths of this one.
+        value return_origins: Vec<String> = Vec::new(),
+        /// Texts of the profile that users may write themselves. Their labels are the texts `profile.<field>` of the
+        /// language files, or the field's name.
+        value profile_fields: Vec<String> = vec!["name".to_owned()],
+    }
+
+    /// How pages and mails look.
+    pub struct BrandingSettings ("branding") {
+        /// What the service is called.
+        value name: String = "Tokenhouse".to_owned(),
+        /// A picture (SVG, PNG, JPEG or WebP, 32 KiB at most) that the house serves at the head of its pages.
+        value logo: Option<String> = None,
+        /// The colour of buttons and links, such as `#3b5bdb`. Where it would not be readable it is made darker or lighter.
+        value colour: String = "#2f5d50".to_owned(),
+    }
+
+    /// Templates and texts of pages and mails.
+    pub struct TemplateSettings ("templates") {
+        /// A folder whose files in `pages`, `mails` and `languages` take the place of the built-in ones of the same name;
+        /// one that is new in `languages` adds a language.
+        value folder: Option<String> = None,
+        /// The language of those whose browser asks for none that is there.
+        value language: String = "en".to_owned(),
     }
 
     /// The log of what happened to accounts.

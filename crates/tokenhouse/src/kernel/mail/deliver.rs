@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::letter::Letter;
 use super::sql::{self, Claimed};
-use super::{Content, context};
+use super::{Sealed, context};
 use crate::base::clock::after;
 use crate::base::error::Error;
 use crate::base::mail::smtp::{Connection, Offered, Smtp};
@@ -61,7 +61,11 @@ impl Open<'_> {
         };
         match self {
             Self::Function(function) => {
-                let late = || Err(Undelivered::for_now("the application's function took too long (mail.timeout)"));
+                let late = || {
+                    Err(Undelivered::for_now(
+                        "the application's function took too long (mail.timeout)",
+                    ))
+                };
                 done(
                     tokio::time::timeout(timeout, function(message.clone()))
                         .await
@@ -161,29 +165,34 @@ impl Tokenhouse {
 
     fn prepare(&self, mail: &Claimed, now: Timestamp) -> Prepared {
         let opened = self.0.keys.master().open(&context(mail.id), &mail.sealed);
-        let Some(content) = opened
+        let Some(sealed) = opened
             .ok()
-            .and_then(|bytes| serde_json::from_slice::<Content>(&bytes).ok())
+            .and_then(|bytes| serde_json::from_slice::<Sealed>(&bytes).ok())
         else {
             return Prepared::Not(Undelivered::for_good(
                 "its content cannot be read: it was sealed under another master key",
             ));
         };
-        if content.decoy {
+        if sealed.decoy {
             return Prepared::Decoy;
         }
-        if content.expires_at.is_some_and(|end| end <= now) {
-            return Prepared::Not(Undelivered::for_good("its link had expired before it could be sent"));
+        if sealed.content.expires_at.is_some_and(|end| end <= now) {
+            return Prepared::Not(Undelivered::for_good(
+                "its link had expired before it could be sent",
+            ));
         }
         let letter = Letter {
             kind: &mail.kind,
-            language: &content.language,
-            data: &content.data,
+            language: self.0.templates.language(&sealed.language),
+            content: &sealed.content,
         };
         match letter.write(self, mail.id, &mail.address, mail.created_at) {
             Ok(message) => Prepared::Message(message),
             // For now: an operator may mend a template, and a newer node knows templates that this one does not.
-            Err(error) => Prepared::Not(Undelivered::for_now(format!("its template: {error}"))),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                Prepared::Not(Undelivered::for_now(cause.unwrap_or_default()))
+            }
         }
     }
 
@@ -216,7 +225,9 @@ impl Tokenhouse {
     /// With a little chance, so that what failed together does not come back together.
     fn wait(&self, attempts: i64) -> Result<Duration, Error> {
         let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
-        let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_WAIT);
+        let wait = FIRST_WAIT
+            .saturating_mul(2_u32.saturating_pow(doublings))
+            .min(LONGEST_WAIT);
         let [chance] = self.0.entropy.bytes::<1>()?;
         Ok(wait + wait * u32::from(chance) / 1024)
     }
@@ -236,7 +247,11 @@ impl Tokenhouse {
     pub(crate) async fn measure_mail(&self) -> Result<(), Error> {
         if self.sends_mail() {
             let counts = self.count_mails().await?;
-            self.0.metrics.mails.waiting.store(counts.waiting, Ordering::Relaxed);
+            self.0
+                .metrics
+                .mails
+                .waiting
+                .store(counts.waiting, Ordering::Relaxed);
             self.0.metrics.mails.in_vain.store(counts.dead, Ordering::Relaxed);
         }
         Ok(())

@@ -5,50 +5,83 @@
 //! and no code in it. Where somebody asks for a mail to an address that has no account, a *decoy* is written, which is
 //! the same work and is never sent; so nobody learns from the time that an answer takes who has an account.
 
+mod asked;
 pub(crate) mod deliver;
 mod letter;
 mod sql;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use self::asked::{Asked, ask};
 pub(crate) use self::deliver::Way;
+use super::account::User;
 use super::house::Tokenhouse;
 use crate::base::clock::after;
 use crate::base::error::{Code, Error};
+use crate::base::http::Origin;
 use crate::base::mail::Undelivered;
 use crate::base::store::Tx;
+use crate::base::template::Language;
 
 /// A mail to be written down.
 pub(crate) struct Mail<'a> {
     /// Where it goes.
     pub(crate) to: &'a str,
-    /// Its template, which is also what it is about.
+    /// What it is about; its texts are `mail.<kind>` of the language files.
     pub(crate) kind: &'static str,
     /// The language it is written in, `de`.
     pub(crate) language: &'a str,
-    /// What its template is filled with.
-    pub(crate) data: Value,
-    /// From when on it would be of no use, its link having expired.
-    pub(crate) expires_at: Option<Timestamp>,
+    /// What it tells.
+    pub(crate) content: Content,
     /// Whether it only looks like one.
     pub(crate) decoy: bool,
 }
 
-/// What is sealed of a mail.
+/// What a mail tells beside the texts of its kind. It is sealed while it waits.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Content {
+    /// Where its button leads; with a secret in it.
+    pub(crate) link: Option<String>,
+    /// What may be typed in place of following the link.
+    pub(crate) code: Option<String>,
+    /// Until when they work; a mail that could not be sent by then is of no use.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// What fills the places of the texts.
+    pub(crate) places: Vec<(String, String)>,
+    /// What happened when, where and with what.
+    pub(crate) facts: Option<Facts>,
+}
+
+/// When, where, with what.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    pub(crate) at: Timestamp,
+    pub(crate) address: Option<String>,
+    pub(crate) user_agent: Option<String>,
+}
+
+impl Facts {
+    pub(crate) fn of(origin: &Origin, at: Timestamp) -> Self {
+        Self {
+            at,
+            address: origin.address.map(|address| address.to_string()),
+            user_agent: origin.user_agent.clone(),
+        }
+    }
+}
+
+/// What lies sealed in the outbox.
 #[derive(Serialize, Deserialize)]
-struct Content {
+struct Sealed {
     language: String,
-    data: Value,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires_at: Option<Timestamp>,
     decoy: bool,
+    content: Content,
 }
 
 /// A step: writes a mail down, to go out once the transaction is committed. Where the house sends no mail, nothing is
-/// written.
+/// written. It is put into words when it is sent, since nothing slow happens in a transaction.
 pub(crate) async fn enqueue(
     tx: &mut Tx,
     house: &Tokenhouse,
@@ -59,18 +92,17 @@ pub(crate) async fn enqueue(
         return Ok(());
     }
     let id = house.0.entropy.uuid_v7(now)?;
-    let content = Content {
+    let sealed = Sealed {
         language: mail.language.to_owned(),
-        data: mail.data,
-        expires_at: mail.expires_at,
         decoy: mail.decoy,
+        content: mail.content,
     };
-    let content = zeroize::Zeroizing::new(serde_json::to_vec(&content).map_err(Error::internal)?);
+    let plain = zeroize::Zeroizing::new(serde_json::to_vec(&sealed).map_err(Error::internal)?);
     let sealed = house
         .0
         .keys
         .master()
-        .seal(&context(id), &content)
+        .seal(&context(id), &plain)
         .map_err(Error::internal)?;
     let new = sql::New {
         id,
@@ -150,6 +182,14 @@ pub struct MailCounts {
 }
 
 impl Tokenhouse {
+    /// The language to write to somebody in: the one of their profile (`locale`), else the one that their browser asks for.
+    pub(crate) fn language_for(&self, user: Option<&User>, origin: &Origin) -> &Language {
+        let own = user
+            .and_then(|user| user.profile.get("locale"))
+            .and_then(serde_json::Value::as_str);
+        self.0.templates.best(own.or(origin.languages.as_deref()))
+    }
+
     /// Whether there is a way for mail to leave.
     #[must_use]
     pub fn sends_mail(&self) -> bool {
@@ -215,12 +255,13 @@ impl Tokenhouse {
         self.require_mail()?;
         let now = self.0.clock.now();
         let id = self.0.entropy.uuid_v7(now)?;
+        let content = Content::default();
         let letter = letter::Letter {
             kind: "test",
-            language: &self.0.settings.mail.language,
-            data: &serde_json::json!({ "at": letter::moment(now) }),
+            language: self.0.templates.language(&self.0.settings.templates.language),
+            content: &content,
         };
-        let message = letter.write(self, id, address, now).map_err(Error::internal)?;
+        let message = letter.write(self, id, address, now)?;
         Ok(self.hand_over(&message).await)
     }
 }

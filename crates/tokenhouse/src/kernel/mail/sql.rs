@@ -106,7 +106,12 @@ const SENT: &str = "
     WHERE id = $2 AND attempts = $3 AND state = 'waiting'";
 
 pub(super) async fn sent(on: &mut impl Executor, mail: &Claimed, now: Timestamp) -> Result<u64, StoreError> {
-    query(SENT).bind(now).bind(mail.id).bind(mail.attempts).execute(on).await
+    query(SENT)
+        .bind(now)
+        .bind(mail.id)
+        .bind(mail.attempts)
+        .execute(on)
+        .await
 }
 
 const DEFER: &str = "
@@ -166,7 +171,12 @@ pub(super) async fn revive(
     give_up_at: Timestamp,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    query(REVIVE).bind(now).bind(give_up_at).bind(id).execute(on).await
+    query(REVIVE)
+        .bind(now)
+        .bind(give_up_at)
+        .bind(id)
+        .execute(on)
+        .await
 }
 
 const REVIVE_ALL: &str = "
