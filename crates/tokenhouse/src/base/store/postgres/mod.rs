@@ -2,6 +2,7 @@
 
 mod address;
 mod error;
+mod notices;
 mod shared;
 
 use std::future::Future;
@@ -15,6 +16,7 @@ use futures_util::TryStreamExt;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
+use super::notice::Ends;
 use super::{FromRow, Query, Row, StoreError, StoreOptions, StoreStatus};
 use error::Fault;
 use shared::Lanes;
@@ -26,6 +28,7 @@ const GRACE: Duration = Duration::from_millis(250);
 pub(super) struct Postgres {
     connections: Connections,
     lanes: Lanes,
+    notices: notices::Line,
 }
 
 /// A pool of connections. Clones share it.
@@ -41,6 +44,7 @@ impl Postgres {
     /// Reads the address. Connections are made when they are needed.
     pub(super) fn open(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         let (config, tls) = address::parse(url, options)?;
+        let notices = notices::Line::new(config.clone(), tls.clone());
         let recycle = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
@@ -63,6 +67,7 @@ impl Postgres {
         Ok(Self {
             lanes: Lanes::new(connections.clone()),
             connections,
+            notices,
         })
     }
 
@@ -136,7 +141,12 @@ impl Postgres {
         }
     }
 
+    pub(super) fn listen(&self, channel: &'static str, ends: Ends) {
+        self.notices.open(channel, ends);
+    }
+
     pub(super) fn close(&self) {
+        self.notices.close();
         self.connections.pool.close();
     }
 }
