@@ -10,6 +10,7 @@
 
 mod configuration;
 mod keys;
+mod moving;
 mod refusals;
 mod secrets;
 mod serving;

@@ -24,7 +24,7 @@ use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
 use crate::kernel::jobs;
-use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
+use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key};
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
@@ -252,6 +252,20 @@ impl Builder {
     pub fn weak_hashing(mut self) -> Self {
         self.weak_hashing = true;
         self
+    }
+
+    /// The master key that a house on these settings has, from the settings or the file; it is not made here.
+    ///
+    /// # Errors
+    /// When it is nowhere, or not what it should be.
+    pub fn master_key(&self) -> Result<MasterKey, BuildError> {
+        let url = self.settings.database_url.expose();
+        let file = self
+            .master_key_file
+            .clone()
+            .or_else(|| master_key_file_beside(url));
+        keys::given_master_key(&self.settings, file, &Entropy::system())
+            .map_err(|error| BuildError::Keys(error.into()))
     }
 
     /// Opens the database, migrates it, loads or makes the keys, starts the hashing threads and the jobs.

@@ -22,6 +22,7 @@ mod keys;
 mod kinds;
 mod login;
 mod me;
+mod moving;
 mod observability;
 mod password_change;
 mod payload;

@@ -66,7 +66,15 @@ pub(super) async fn schema(
     owner: &str,
     migrations: &[Migration],
 ) -> Result<SchemaState, StoreError> {
-    let mut reader = store.read().await?;
+    if !exists(store).await? {
+        return Ok(SchemaState::Empty);
+    }
+    let applied: Vec<(String, String)> = query(APPLIED).all(&mut store.read().await?).await?;
+    compare(store.engine(), owner, migrations, applied)
+}
+
+/// Whether a migration was ever begun here.
+async fn exists(store: &Store) -> Result<bool, StoreError> {
     let exists = query(match store.engine() {
         EngineKind::Sqlite => {
             "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_migrations'"
@@ -75,12 +83,23 @@ pub(super) async fn schema(
             "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('_migrations')"
         }
     });
-    let (count,): (i64,) = exists.one(&mut reader).await?;
-    if count == 0 {
-        return Ok(SchemaState::Empty);
+    let (count,): (i64,) = exists.one(&mut store.read().await?).await?;
+    Ok(count > 0)
+}
+
+/// Stands among the applied migrations while a whole house is being imported, so that nothing works on half of it:
+/// this program says why, and one that does not know the name takes the database for a newer one's.
+pub(crate) const UNFINISHED_IMPORT: &str = "unfinished_import";
+
+pub(super) async fn unfinished_import(store: &Store) -> Result<Option<String>, StoreError> {
+    if !exists(store).await? {
+        return Ok(None);
     }
-    let applied: Vec<(String, String)> = query(APPLIED).all(&mut reader).await?;
-    compare(store.engine(), owner, migrations, applied)
+    let note: Option<(String,)> = query("SELECT checksum FROM _migrations WHERE name = $1")
+        .bind(UNFINISHED_IMPORT)
+        .optional(&mut store.read().await?)
+        .await?;
+    Ok(note.map(|(note,)| note))
 }
 
 const APPLIED: &str = "SELECT name, checksum FROM _migrations ORDER BY name";
@@ -98,6 +117,13 @@ fn compare(
             (whose == owner).then(|| (name.to_owned(), checksum))
         })
         .collect();
+    if applied.contains_key(UNFINISHED_IMPORT) {
+        return Err(StoreError::Schema(
+            "an import into this database has not ended, so that only a part of the house is in it: run the same \
+             `tokenhouse import` again"
+                .to_owned(),
+        ));
+    }
     if applied.is_empty() {
         return Ok(SchemaState::Empty);
     }
