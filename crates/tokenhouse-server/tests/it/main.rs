@@ -11,6 +11,7 @@
 mod configuration;
 mod keys;
 mod moving;
+mod nothing_lost;
 mod refusals;
 mod secrets;
 mod serving;
@@ -36,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Place {
     folder: TempDir,
     variables: Vec<(String, String)>,
+    /// A program with its arguments that starts the command in its stead, as `strace` does.
+    through: Vec<String>,
 }
 
 /// What a command said.
@@ -50,6 +53,7 @@ impl Place {
         Self {
             folder: tempfile::tempdir().unwrap(),
             variables: Vec::new(),
+            through: Vec::new(),
         }
     }
 
@@ -66,6 +70,11 @@ impl Place {
         self
     }
 
+    fn through(mut self, words: &[&str]) -> Self {
+        self.through = words.iter().copied().map(str::to_owned).collect();
+        self
+    }
+
     fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -75,9 +84,16 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenhouse"));
+        let words: Vec<&str> = self
+            .through
+            .iter()
+            .map(String::as_str)
+            .chain([env!("CARGO_BIN_EXE_tokenhouse")])
+            .chain(arguments.iter().copied())
+            .collect();
+        let mut command = Command::new(words[0]);
         command
-            .args(arguments)
+            .args(&words[1..])
             .current_dir(self.path())
             .env_clear()
             .envs(self.variables.iter().cloned())

@@ -3,7 +3,8 @@
 mod check;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::response::Response;
 use jiff::Timestamp;
@@ -20,11 +21,13 @@ use crate::base::http::observe::{Observer, ProblemRenderer};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
+use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
-use crate::kernel::jobs;
 use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key};
+use crate::kernel::lease::Node;
+use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
@@ -331,17 +334,24 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            features: features::ALL
+                .iter()
+                .filter(|feature| (feature.enabled)(&settings))
+                .copied()
+                .collect(),
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
+            node: Node::new().map_err(Error::from)?,
             warned_of_unknown_addresses: std::sync::Once::new(),
-            followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
+            following: Looks::new(Timestamp::MIN, Duration::ZERO),
+            notifier: OnceLock::new(),
             settings,
             store,
             clock,
             entropy,
         }));
-        jobs::load_revocations(&house).await?;
+        house.follow().await?;
         if !self.without_jobs {
             house.start_jobs();
         }

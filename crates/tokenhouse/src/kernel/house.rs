@@ -1,15 +1,18 @@
 //! The house: what every part of it shares, behind one cheap handle.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRef;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
 
+use super::Feature;
 use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
+use super::lease::Node;
+use super::look::Looks;
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
 use crate::base::clock::Clock;
@@ -20,7 +23,7 @@ use crate::base::http::body::BodyLimits;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::Observer;
 use crate::base::settings::Settings;
-use crate::base::store::Store;
+use crate::base::store::{Notifier, Store};
 
 /// A running house: the handle that an application keeps in its state. Clones share everything.
 ///
@@ -70,14 +73,19 @@ pub(crate) struct House {
     pub(crate) verifier: Verifier,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
+    /// Those that the settings want.
+    pub(crate) features: Vec<Feature>,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Arc<Observer>,
     pub(crate) address_limit: Option<AddressLimit>,
     pub(crate) proxies: TrustedProxies,
     pub(crate) cors: Option<tower_http::cors::CorsLayer>,
     pub(crate) turns: Turns,
+    pub(crate) node: Node,
     pub(crate) warned_of_unknown_addresses: std::sync::Once,
-    pub(crate) followed_until: tokio::sync::Mutex<Timestamp>,
+    /// The looks at what was revoked, and until when it was read.
+    pub(crate) following: Looks<Timestamp>,
+    pub(crate) notifier: OnceLock<Notifier>,
 }
 
 impl House {
@@ -120,6 +128,7 @@ impl Tokenhouse {
 
     /// Flushes the database and closes it; call it when the last request has been answered.
     pub async fn close(&self) {
+        self.let_leases_go().await;
         self.0.store.close().await;
     }
 }

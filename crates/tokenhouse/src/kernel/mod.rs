@@ -8,13 +8,17 @@ pub(crate) mod health;
 pub mod house;
 pub mod jobs;
 pub mod keys;
+pub(crate) mod lease;
 pub mod login;
+pub(crate) mod look;
 pub(crate) mod metrics;
 pub mod session;
+pub(crate) mod ticket;
 pub mod token;
 
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::base::settings::Settings;
 use house::Tokenhouse;
 
 /// What a feature adds to the house: a plain value, listed once in `features/mod.rs`.
@@ -22,6 +26,8 @@ use house::Tokenhouse;
 pub struct Feature {
     /// Its name in the log and the documentation.
     pub name: &'static str,
+    /// Whether the settings want it.
+    pub enabled: fn(&Settings) -> bool,
     /// Its routes, with their documentation.
     pub routes: fn() -> OpenApiRouter<Tokenhouse>,
 }

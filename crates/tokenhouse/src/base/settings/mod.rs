@@ -46,6 +46,8 @@ settings! {
         section http: HttpSettings = HttpSettings::default(),
         /// The log of what happened.
         section events: EventSettings = EventSettings::default(),
+        /// The rooms of the house; one that is switched off has no routes and no pages.
+        section features: FeatureSettings = FeatureSettings::default(),
     }
 
     /// The database.
@@ -93,8 +95,12 @@ settings! {
         value refresh_grace: Period = Period::seconds(30),
         /// Sessions a user may have at once; one more ends the one longest unused.
         value max_per_user: u32 = 100,
-        /// How long a revocation may take to reach a node that did not make it.
+        /// How often a node reads what others revoked, on top of what PostgreSQL tells it at once.
         value revocation_poll: Period = Period::millis(500),
+        /// A token is accepted only by a node that has known everything that was revoked this long ago. One that does
+        /// not, as its database is slow or away, asks before it accepts, and answers 503 when it cannot. Longer lets
+        /// tokens be checked through an outage of the database, those revoked meanwhile too; 0 s asks at every check.
+        value revocation_staleness: Period = Period::seconds(1),
     }
 
     /// Passwords: how they are hashed and which are acceptable (NIST SP 800-63B-4).
@@ -173,6 +179,12 @@ settings! {
         /// Publish the ids of ended sessions whose tokens may not have expired, at `/.well-known/revocations.json`, so that
         /// APIs that check tokens by themselves see a logout too.
         value revocation_feed: bool = true,
+    }
+
+    /// The rooms of the house; one that is switched off has no routes and no pages.
+    pub struct FeatureSettings ("features") {
+        /// Sign up, log in and delete an account with a password.
+        value password: bool = true,
     }
 
     /// The log of what happened to accounts.
