@@ -90,6 +90,7 @@ mod migrations;
 pub mod moving;
 mod openapi;
 mod router;
+mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -104,6 +105,7 @@ pub use base::error::{Code, Error, FieldError};
 pub use base::hashing::foreign::{HashFormatError, salted_bcrypt};
 pub use base::http::{Input, Origin, Problem};
 pub use base::id::{SessionId, UserId};
+pub use base::mail;
 pub use base::secret::Secret;
 pub use base::settings::{self, Settings};
 pub use base::store;
@@ -115,6 +117,7 @@ pub use kernel::account::{Email, NewUser, User, UserChange, Username};
 pub use kernel::house::Tokenhouse;
 pub use kernel::keys::{KeyInfo, MasterKey};
 pub use kernel::login::LoggedIn;
+pub use kernel::mail::{MailCounts, MailState, Outgoing};
 pub use kernel::session::{AccessToken, BearerToken, CurrentUser, MaybeUser, Session};
 pub use kernel::token::{RESERVED_CLAIMS, TokenSet};
 pub use migrations::MIGRATIONS;
