@@ -10,6 +10,7 @@
 
 mod configuration;
 mod keys;
+mod nodes;
 mod refusals;
 mod secrets;
 mod serving;
