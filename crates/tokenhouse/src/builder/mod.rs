@@ -2,10 +2,11 @@
 
 mod check;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -18,19 +19,22 @@ use crate::base::hashing::HashingPool;
 use crate::base::http::Problem;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::{Observer, ProblemRenderer};
+use crate::base::mail::{Message, Undelivered};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
+use crate::base::template::{TemplateError, Templates};
 use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
-use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
+use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key};
 use crate::kernel::lease::Node;
 use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
+use crate::templates::EMBEDDED;
 
 /// Why a house could not be built; each is a sentence for whoever runs it.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +65,9 @@ pub enum BuildError {
     /// The hashing threads.
     #[error("the hashing threads could not be started: {0}")]
     Hashing(String),
+    /// The templates of pages and mails.
+    #[error("templates: {0}")]
+    Templates(#[from] TemplateError),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] Error),
@@ -188,6 +195,26 @@ impl Builder {
         self
     }
 
+    /// The application's own way of sending mail, in the place of SMTP. What it gives back decides what becomes of a
+    /// mail: it was sent, it is tried again later, or never. It must be quick to give up (`mail.timeout`).
+    ///
+    /// ```
+    /// # use tokenhouse::{Tokenhouse, mail::{Message, Undelivered}};
+    /// # async fn post(_: &str) -> Result<(), String> { Ok(()) }
+    /// let builder = Tokenhouse::builder().mailer(|message: Message| async move {
+    ///     let body = format!("{}: {}\n\n{}", message.to, message.subject, message.text);
+    ///     post(&body).await.map_err(Undelivered::for_now)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn mailer<F>(mut self, mailer: impl Fn(Message) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Undelivered>> + Send + 'static,
+    {
+        self.hooks.mailer = Some(Arc::new(move |message| Box::pin(mailer(message))));
+        self
+    }
+
     /// How errors look, in the place of problem documents. The headers that the protocols ask for stay.
     #[must_use]
     pub fn problems(mut self, renderer: impl Fn(&Problem) -> Response + Send + Sync + 'static) -> Self {
@@ -257,6 +284,20 @@ impl Builder {
         self
     }
 
+    /// The master key that a house on these settings has, from the settings or the file; it is not made here.
+    ///
+    /// # Errors
+    /// When it is nowhere, or not what it should be.
+    pub fn master_key(&self) -> Result<MasterKey, BuildError> {
+        let url = self.settings.database_url.expose();
+        let file = self
+            .master_key_file
+            .clone()
+            .or_else(|| master_key_file_beside(url));
+        keys::given_master_key(&self.settings, file, &Entropy::system())
+            .map_err(|error| BuildError::Keys(error.into()))
+    }
+
     /// Opens the database, migrates it, loads or makes the keys, starts the hashing threads and the jobs.
     ///
     /// # Errors
@@ -265,6 +306,11 @@ impl Builder {
         let mut settings = self.settings;
         settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
         check::check(&settings)?;
+        let mail = check::way_of_mail(&settings, self.hooks.mailer.clone())?;
+        if mail.is_none() {
+            check::needs_no_mail(&settings)?;
+        }
+        let templates = templates(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -320,11 +366,13 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            mail,
             features: features::ALL
                 .iter()
                 .filter(|feature| (feature.enabled)(&settings))
                 .copied()
                 .collect(),
+            templates,
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
@@ -332,6 +380,7 @@ impl Builder {
             warned_of_unknown_addresses: std::sync::Once::new(),
             following: Looks::new(Timestamp::MIN, Duration::ZERO),
             notifier: OnceLock::new(),
+            feed: ArcSwapOption::empty(),
             settings,
             store,
             clock,
@@ -343,6 +392,11 @@ impl Builder {
         }
         Ok(house)
     }
+}
+
+fn templates(settings: &Settings) -> Result<Templates, TemplateError> {
+    let own = &settings.templates;
+    Templates::load(EMBEDDED, own.folder.as_deref().map(Path::new), &own.language)
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
@@ -359,6 +413,13 @@ async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
 async fn bring_up_to_date(store: &Store, migrate: Migrate) -> Result<(), BuildError> {
     match store.schema(MIGRATIONS).await? {
         SchemaState::Current => Ok(()),
+        SchemaState::Expanded { unknown } => {
+            tracing::info!(
+                migrations = unknown.join(", "),
+                "a newer version has added to the database; this one works with it as it is"
+            );
+            Ok(())
+        }
         SchemaState::Newer { unknown } => Err(BuildError::Newer(unknown.join(", "))),
         SchemaState::Older { pending } if migrate == Migrate::Refuse => {
             Err(BuildError::Older(pending.join(", ")))
@@ -386,7 +447,7 @@ async fn bring_application_up_to_date(
             .join(", ")
     };
     match store.schema_for(owner, migrations).await? {
-        SchemaState::Current => Ok(()),
+        SchemaState::Current | SchemaState::Expanded { .. } => Ok(()),
         SchemaState::Newer { unknown } => Err(BuildError::Newer(of_owner(unknown))),
         SchemaState::Older { pending } if migrate == Migrate::Refuse => Err(BuildError::Older(of_owner(
             pending.into_iter().map(str::to_owned).collect(),

@@ -1,6 +1,8 @@
 //! What happened: an append-only log, written in the transaction of the change itself, which the audit, the
 //! user's recent activity and, later, webhooks read. It never holds a password, hash, token or key.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use crate::base::entropy::Entropy;
 use crate::base::error::Error;
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, Store, query};
+use crate::base::store::{Executor, ManyRows, Store, query};
 
 /// One thing that happened.
 pub(crate) struct Event {
@@ -70,6 +72,38 @@ pub(crate) async fn write(on: &mut impl Executor, entropy: &Entropy, event: Even
         .bind(event.data.to_string())
         .execute(on)
         .await?;
+    Ok(())
+}
+
+static INSERT_MANY: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "INSERT INTO events (id, at, kind, user_id, session_id, address, data) VALUES",
+        7,
+        "",
+    )
+});
+
+/// The same for many at once.
+pub(crate) async fn write_many(
+    on: &mut impl Executor,
+    entropy: &Entropy,
+    events: impl IntoIterator<Item = Event>,
+) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    for event in events {
+        rows.push(vec![
+            entropy.uuid_v7(event.at)?.into(),
+            event.at.into(),
+            event.kind.into(),
+            event.user.into(),
+            event.session.into(),
+            event.address.map(|address| address.to_string()).into(),
+            event.data.to_string().into(),
+        ]);
+    }
+    for insert in INSERT_MANY.of(rows) {
+        insert.execute(on).await?;
+    }
     Ok(())
 }
 

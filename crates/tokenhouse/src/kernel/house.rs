@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use axum::extract::FromRef;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -13,8 +14,10 @@ use super::brake::Turns;
 use super::keys::Keyring;
 use super::lease::Node;
 use super::look::Looks;
+use super::mail::Way;
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
+use super::session::feed::Page;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::hashing::HashingPool;
@@ -22,8 +25,10 @@ use crate::base::http::address::TrustedProxies;
 use crate::base::http::body::BodyLimits;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::Observer;
+use crate::base::mail::MailerHook;
 use crate::base::settings::Settings;
 use crate::base::store::{Notifier, Store};
+use crate::base::template::Templates;
 
 /// A running house: the handle that an application keeps in its state. Clones share everything.
 ///
@@ -60,6 +65,7 @@ pub(crate) struct Hooks {
     pub(crate) verifier: Option<VerifierHook>,
     pub(crate) username_rule: Option<RuleHook>,
     pub(crate) password_rule: Option<RuleHook>,
+    pub(crate) mailer: Option<MailerHook>,
 }
 
 /// What the parts of a house share.
@@ -73,8 +79,11 @@ pub(crate) struct House {
     pub(crate) verifier: Verifier,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
+    /// How mail leaves; nothing where none does.
+    pub(crate) mail: Option<Way>,
     /// Those that the settings want.
     pub(crate) features: Vec<Feature>,
+    pub(crate) templates: Templates,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Arc<Observer>,
     pub(crate) address_limit: Option<AddressLimit>,
@@ -86,6 +95,7 @@ pub(crate) struct House {
     /// The looks at what was revoked, and until when it was read.
     pub(crate) following: Looks<Timestamp>,
     pub(crate) notifier: OnceLock<Notifier>,
+    pub(crate) feed: ArcSwapOption<Page>,
 }
 
 impl House {

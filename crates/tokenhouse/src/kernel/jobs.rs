@@ -19,6 +19,8 @@ use crate::base::error::Error;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 const RELOAD_EVERY: Duration = Duration::from_secs(600);
+const MAIL_EVERY: Duration = Duration::from_secs(1);
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
 const KEYS_EVERY: Duration = Duration::from_secs(2);
 
 impl Tokenhouse {
@@ -39,6 +41,14 @@ impl Tokenhouse {
             // A node whose clock is far behind writes times that were already asked for.
             Box::pin(async move { house.follow_revocations(Timestamp::MIN).await })
         });
+        if self.sends_mail() {
+            every(&self.0, MAIL_EVERY, "deliver mail", |house| {
+                Box::pin(async move { house.deliver_mail().await.map(drop) })
+            });
+            every(&self.0, MEASURE_EVERY, "count mail", |house| {
+                Box::pin(async move { house.measure_mail().await })
+            });
+        }
         once(&self.0, SWEEP_EVERY, "sweep", |house| {
             Box::pin(async move { house.tend().await })
         });
@@ -57,6 +67,7 @@ impl Tokenhouse {
             brake::sweep(&self.0.store, now).await,
             ticket::sweep(&self.0.store, now).await,
             event::sweep(&self.0.store, before(now, *self.0.settings.events.keep)).await,
+            self.sweep_mail(before(now, *self.0.settings.mail.keep)).await,
             self.follow_revocations(Timestamp::MIN).await,
         ];
         done.into_iter().collect()

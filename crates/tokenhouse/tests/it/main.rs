@@ -25,6 +25,7 @@ mod kinds;
 mod lease;
 mod login;
 mod me;
+mod moving;
 mod nodes;
 mod observability;
 mod password_change;

@@ -4,10 +4,11 @@
 use jiff::Timestamp;
 
 use super::{Signup, sql};
-use crate::base::error::Error;
+use crate::base::error::{Error, FieldError};
+use crate::base::hashing::StoredHash;
 use crate::base::http::Origin;
 use crate::base::store::Tx;
-use crate::kernel::account::{self, Opened, User};
+use crate::kernel::account::{self, NewUser, Opened, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::login::{LoggedIn, Proof};
@@ -39,7 +40,7 @@ impl Tokenhouse {
     /// rows, and the decision whether its user is logged in. The password has been checked and hashed
     /// before; what follows must be short, since others wait for their turn to write.
     ///
-    /// A taken name is told whatever `signup.reveal_taken` says, and `signup.enabled` is not asked: both are about the
+    /// A taken name is told whatever `signup.reveal_taken` says, and `signup.mode` is not asked: both are about the
     /// house's own door, and this is for doors of the application's.
     ///
     /// # Errors
@@ -66,6 +67,78 @@ impl Tokenhouse {
             origin: origin.clone(),
             at,
         })
+    }
+}
+
+/// A user without a sign-up, whose rows are written in a transaction that is not over yet.
+#[must_use = "a user that is not committed was never created"]
+pub struct CreatingUser {
+    tx: Tx,
+    user: User,
+}
+
+impl Tokenhouse {
+    /// Opens an account as [`create_user`](Self::create_user) does, but leaves the transaction open for the
+    /// application's own rows. What follows must be short, since others wait for their turn to write.
+    ///
+    /// # Errors
+    /// As [`create_user`](Self::create_user).
+    pub async fn creating_user(&self, new: &NewUser, hash: Option<&str>) -> Result<CreatingUser, Error> {
+        if new.email.is_none() && new.username.is_none() {
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "email",
+                "missing",
+                "is required, or a username",
+            )]));
+        }
+        if let Some(Err(error)) = hash.map(StoredHash::parse) {
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "password_hash",
+                "hash_invalid",
+                error.to_string(),
+            )]));
+        }
+        let now = self.0.clock.now();
+        let tx = self.0.store.write().await?;
+        let (mut tx, user) = match account::open(tx, self, new, now).await? {
+            Opened::New(tx, user) => (tx, user),
+            Opened::EmailTaken => return Err(account::email_taken()),
+            Opened::UsernameTaken => return Err(account::username_taken()),
+        };
+        if let Some(hash) = hash {
+            sql::insert(&mut tx, user.id, hash, now).await?;
+        }
+        let event = Event::new("user.created", now).of_user(user.id);
+        event::write(&mut tx, &self.0.entropy, event).await?;
+        Ok(CreatingUser { tx, user })
+    }
+}
+
+impl CreatingUser {
+    /// Whose account it will be.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// The transaction, for the application's own rows.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// Opens the account.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn commit(self) -> Result<User, Error> {
+        self.tx.commit().await?;
+        Ok(self.user)
+    }
+}
+
+impl std::fmt::Debug for CreatingUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CreatingUser({})", self.user.id)
     }
 }
 

@@ -1,10 +1,13 @@
 //! The memory of accounts.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 
-use super::{NewUser, User, UserChange};
+use super::{MovingUser, NewUser, User, UserChange};
 use crate::base::id::UserId;
-use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+use crate::base::store::{Executor, FromRow, ManyRows, Row, StoreError, Value, query};
 
 /// The columns of a [`User`], in the order that [`FromRow`] reads them.
 macro_rules! columns {
@@ -64,6 +67,47 @@ pub(super) async fn insert(
         .bind(now)
         .optional(on)
         .await
+}
+
+static INSERT_MANY: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "INSERT INTO users (id, email, email_key, email_verified_at, username, username_key, is_superuser, roles,
+                            profile, disabled_at, created_at, updated_at, epoch) VALUES",
+        13,
+        "ON CONFLICT DO NOTHING RETURNING id",
+    )
+});
+
+/// The ids of those that were inserted: whose name or id is taken is left out.
+pub(super) async fn insert_many(
+    on: &mut impl Executor,
+    users: &[MovingUser],
+    now: Timestamp,
+) -> Result<HashSet<UserId>, StoreError> {
+    let row = |moving: &MovingUser| -> Vec<Value> {
+        let new = &moving.new;
+        vec![
+            moving.id.into(),
+            new.email.as_ref().map(|email| email.as_str()).into(),
+            new.email.as_ref().map(|email| email.key()).into(),
+            (new.email_verified && new.email.is_some()).then_some(now).into(),
+            new.username.as_ref().map(|username| username.as_str()).into(),
+            new.username.as_ref().map(|username| username.key()).into(),
+            new.is_superuser.into(),
+            serde_json::json!(new.roles).to_string().into(),
+            serde_json::json!(new.profile).to_string().into(),
+            (!moving.is_active).then_some(now).into(),
+            moving.created_at.into(),
+            now.into(),
+            0_i64.into(),
+        ]
+    };
+    let mut inserted = HashSet::with_capacity(users.len());
+    for insert in INSERT_MANY.of(users.iter().map(row).collect()) {
+        let ids: Vec<(uuid::Uuid,)> = insert.all(on).await?;
+        inserted.extend(ids.into_iter().map(|(id,)| UserId(id)));
+    }
+    Ok(inserted)
 }
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
