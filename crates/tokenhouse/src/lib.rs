@@ -111,6 +111,8 @@ pub use builder::{BuildError, Builder};
 pub use features::password::{Login, OpeningAccount, SignedUp, Signup};
 pub use kernel::account::{Email, NewUser, User, UserChange, Username};
 pub use kernel::house::Tokenhouse;
+pub use kernel::invitation::Invitation;
+pub use kernel::mailbox::FromMail;
 pub use kernel::keys::KeyInfo;
 pub use kernel::login::LoggedIn;
 pub use kernel::mail::{MailCounts, MailState, Outgoing};
