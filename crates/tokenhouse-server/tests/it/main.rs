@@ -12,6 +12,7 @@ mod configuration;
 mod keys;
 mod moving;
 mod nothing_lost;
+mod nodes;
 mod refusals;
 mod secrets;
 mod serving;

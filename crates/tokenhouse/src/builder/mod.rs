@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -379,6 +380,7 @@ impl Builder {
             warned_of_unknown_addresses: std::sync::Once::new(),
             following: Looks::new(Timestamp::MIN, Duration::ZERO),
             notifier: OnceLock::new(),
+            feed: ArcSwapOption::empty(),
             settings,
             store,
             clock,
@@ -411,6 +413,13 @@ async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
 async fn bring_up_to_date(store: &Store, migrate: Migrate) -> Result<(), BuildError> {
     match store.schema(MIGRATIONS).await? {
         SchemaState::Current => Ok(()),
+        SchemaState::Expanded { unknown } => {
+            tracing::info!(
+                migrations = unknown.join(", "),
+                "a newer version has added to the database; this one works with it as it is"
+            );
+            Ok(())
+        }
         SchemaState::Newer { unknown } => Err(BuildError::Newer(unknown.join(", "))),
         SchemaState::Older { pending } if migrate == Migrate::Refuse => {
             Err(BuildError::Older(pending.join(", ")))
@@ -438,7 +447,7 @@ async fn bring_application_up_to_date(
             .join(", ")
     };
     match store.schema_for(owner, migrations).await? {
-        SchemaState::Current => Ok(()),
+        SchemaState::Current | SchemaState::Expanded { .. } => Ok(()),
         SchemaState::Newer { unknown } => Err(BuildError::Newer(of_owner(unknown))),
         SchemaState::Older { pending } if migrate == Migrate::Refuse => Err(BuildError::Older(of_owner(
             pending.into_iter().map(str::to_owned).collect(),

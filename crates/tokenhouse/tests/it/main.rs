@@ -11,6 +11,7 @@ mod account_deletion;
 mod application;
 mod architecture;
 mod brake;
+mod contenders;
 mod contract;
 mod documentation;
 mod extractors;

@@ -216,26 +216,6 @@ pub(super) async fn revoked_since(
     query(REVOKED_SINCE).bind(since).bind(now).all(on).await
 }
 
-const FORGOTTEN_AFTER: &str = "
-    SELECT id, forget_at
-    FROM revocations
-    WHERE forget_at > $1
-    ORDER BY forget_at DESC, id DESC
-    LIMIT $2";
-
-/// The revocations that are to be remembered beyond this instant, the longest first.
-pub(super) async fn forgotten_after(
-    on: &mut impl Executor,
-    instant: Timestamp,
-    most: u32,
-) -> Result<Vec<(uuid::Uuid, Timestamp)>, StoreError> {
-    query(FORGOTTEN_AFTER)
-        .bind(instant)
-        .bind(i64::from(most))
-        .all(on)
-        .await
-}
-
 const SWEEP_REVOCATIONS: &str = "
     DELETE FROM revocations
     WHERE id IN (SELECT id FROM revocations WHERE forget_at < $1 LIMIT 1000)";
