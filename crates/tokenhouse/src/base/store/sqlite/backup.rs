@@ -12,9 +12,9 @@ use crate::base::file::NewFile;
 const PAGES: i32 = 1000;
 
 /// What SQLite may leave beside the copy when the disk is full.
-struct Beside<'a>(&'a Path);
+struct Beside(PathBuf);
 
-impl Drop for Beside<'_> {
+impl Drop for Beside {
     fn drop(&mut self) {
         for ending in ["-journal", "-wal", "-shm"] {
             let mut name = self.0.as_os_str().to_owned();
@@ -45,7 +45,7 @@ impl Sqlite {
             _ => run::outside(&error),
         };
         // Dropped before the file itself.
-        let _beside = Beside(file.beside());
+        let _beside = Beside(file.beside().to_owned());
         let mut copy = Connection::open_with_flags(file.beside(), flags).map_err(told)?;
         // A copy that a crash leaves behind is not used, so that it needs no journal; it is flushed once, at its end.
         copy.pragma_update(None, "synchronous", "OFF").map_err(told)?;
@@ -62,7 +62,11 @@ impl Sqlite {
                 match step {
                     StepResult::Done => break,
                     StepResult::More => {}
-                    _ => return Err(StoreError::unavailable("another process keeps the database locked")),
+                    _ => {
+                        return Err(StoreError::unavailable(
+                            "another process keeps the database locked",
+                        ));
+                    }
                 }
             }
         }
