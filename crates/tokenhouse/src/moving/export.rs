@@ -79,7 +79,8 @@ async fn same_version(store: &Store) -> Result<(), MovingError> {
             "the database lacks the migrations {}: run `tokenhouse migrate` first, or use the version that runs on it",
             pending.join(", ")
         )),
-        SchemaState::Newer { unknown } => refused(format!(
+        // What it has added would be left behind.
+        SchemaState::Expanded { unknown } | SchemaState::Newer { unknown } => refused(format!(
             "the database was migrated by a newer version (it has {}): use that version",
             unknown.join(", ")
         )),
