@@ -115,9 +115,11 @@ pub use features::password::{
 };
 pub use kernel::account::{Email, NewUser, User, UserChange, Username};
 pub use kernel::house::Tokenhouse;
+pub use kernel::invitation::Invitation;
 pub use kernel::keys::{KeyInfo, MasterKey};
 pub use kernel::login::LoggedIn;
 pub use kernel::mail::{MailCounts, MailState, Outgoing};
+pub use kernel::mailbox::FromMail;
 pub use kernel::session::{AccessToken, BearerToken, CurrentUser, MaybeUser, Session};
 pub use kernel::token::{RESERVED_CLAIMS, TokenSet};
 pub use migrations::MIGRATIONS;

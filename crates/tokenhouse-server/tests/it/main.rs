@@ -11,8 +11,8 @@
 mod configuration;
 mod keys;
 mod moving;
-mod nothing_lost;
 mod nodes;
+mod nothing_lost;
 mod refusals;
 mod secrets;
 mod serving;

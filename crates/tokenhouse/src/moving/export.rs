@@ -79,7 +79,7 @@ async fn same_version(store: &Store) -> Result<(), MovingError> {
             "the database lacks the migrations {}: run `tokenhouse migrate` first, or use the version that runs on it",
             pending.join(", ")
         )),
-        // What it has added would be left behind.
+        // What a newer version added would be left behind.
         SchemaState::Expanded { unknown } | SchemaState::Newer { unknown } => refused(format!(
             "the database was migrated by a newer version (it has {}): use that version",
             unknown.join(", ")

@@ -179,7 +179,7 @@ async fn standing(store: &Store, id: uuid::Uuid) -> Result<Option<Note>, MovingE
             "the database lacks the migrations {}: import into an empty one",
             pending.join(", ")
         )),
-        // What it has added would be left behind.
+        // What a newer version added would be left behind.
         SchemaState::Expanded { unknown } | SchemaState::Newer { unknown } => refused(format!(
             "the database was migrated by a newer version (it has {}): use that version",
             unknown.join(", ")

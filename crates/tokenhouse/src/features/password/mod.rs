@@ -7,6 +7,7 @@ pub mod policy;
 #[cfg(test)]
 mod policy_tests;
 mod resemblance;
+mod reset;
 pub(crate) mod routes;
 mod sql;
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 pub use self::import::{ImportOutcome, UserImport, UserToImport};
+use self::opening::{Begun, Door};
 pub use self::opening::{CreatingUser, OpeningAccount};
 use self::policy::PasswordPolicy;
 use crate::base::error::{Code, Error, FieldError};
@@ -27,6 +29,7 @@ use crate::kernel::account::{self, NewUser, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::login::{LoggedIn, Proof};
+use crate::kernel::notice::{Notice, security_notice};
 use crate::kernel::session;
 
 /// The feature, for the list.
@@ -34,6 +37,10 @@ pub(super) const FEATURE: Feature = Feature {
     name: "password",
     enabled: |settings| settings.features.password,
     routes: routes::routes,
+    prove: Some(|house, user, password, origin| {
+        Box::pin(async move { house.prove_again(user, password, origin).await.map(drop) })
+    }),
+    disown: Some(|tx, user| Box::pin(async move { Ok(sql::delete(tx, user).await.map(drop)?) })),
 };
 
 /// Somebody who wants an account.
@@ -47,6 +54,8 @@ pub struct Signup {
     pub password: Secret,
     /// What the application keeps with the account.
     pub profile: Map<String, Value>,
+    /// What the link of an invitation holds. The account is then of the invited address, which needs no further proof.
+    pub invitation: Option<Secret>,
 }
 
 /// Somebody who wants to be let in.
@@ -65,7 +74,8 @@ pub struct Login {
 pub enum SignedUp {
     /// The account is open, and its user logged in.
     In(Box<LoggedIn>),
-    /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell.
+    /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell. Or it was, and its address
+    /// is to be verified before it is logged in to.
     Untold,
 }
 
@@ -75,22 +85,30 @@ impl Tokenhouse {
     /// # Errors
     /// `signup_closed`; `invalid_fields` with every fault; `email_taken`, `username_taken`; `overloaded`.
     pub async fn sign_up(&self, signup: Signup, origin: &Origin) -> Result<SignedUp, Error> {
-        if self.0.settings.signup.mode != SignupMode::Open {
-            return Err(Error::new(
-                Code::SignupClosed,
-                "accounts are opened by whoever runs this service",
-            ));
-        }
-        if self.0.settings.signup.reveal_taken {
-            let login = self.open_account(signup, origin).await?.log_in().await?;
-            return Ok(SignedUp::In(Box::new(login)));
-        }
-        match self.open_account(signup, origin).await {
-            Ok(account) => account.commit().await.map(|_| SignedUp::Untold),
-            Err(error) if matches!(error.code(), Code::EmailTaken | Code::UsernameTaken) => {
-                Ok(SignedUp::Untold)
+        let settings = &self.0.settings.signup;
+        match settings.mode {
+            SignupMode::Closed => {
+                return Err(Error::new(
+                    Code::SignupClosed,
+                    "accounts are opened by whoever runs this service",
+                ));
             }
-            Err(error) => Err(error),
+            SignupMode::Invitation if signup.invitation.is_none() => {
+                return Err(Error::new(
+                    Code::SignupClosed,
+                    "accounts are opened by invitation only",
+                ));
+            }
+            SignupMode::Invitation | SignupMode::Open => {}
+        }
+        match self.begin_account(signup, Door::Ours, origin).await? {
+            Begun::Opening(account) if settings.reveal_taken && self.may_enter(account.user()) => {
+                let login = account.log_in().await?;
+                Ok(SignedUp::In(Box::new(login)))
+            }
+            Begun::Opening(account) => account.commit().await.map(|_| SignedUp::Untold),
+            Begun::Taken(taken) if settings.reveal_taken => Err(taken.tell().await?),
+            Begun::Taken(taken) => taken.hush(self, origin).await.map(|()| SignedUp::Untold),
         }
     }
 
@@ -116,7 +134,7 @@ impl Tokenhouse {
         is_superuser: bool,
         roles: Vec<String>,
     ) -> Result<User, Error> {
-        let (new, password) = self.check_signup(signup)?;
+        let (new, password) = self.check_signup(signup, Door::Another)?;
         let hash = self.hash(password).await?;
         let new = NewUser {
             is_superuser,
@@ -277,6 +295,7 @@ impl Tokenhouse {
         }
         sql::replace(&mut tx, user.id, hash, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, keep, now).await?;
+        security_notice(&mut tx, self, user, Notice::PasswordChanged, origin, now).await?;
         let event = Event::new("password.changed", now)
             .of_user(user.id)
             .seen_from(origin);
@@ -294,7 +313,7 @@ impl Tokenhouse {
         Ok(sql::changed_at(&mut self.0.store.read().await?, user).await?)
     }
 
-    fn check_signup(&self, signup: Signup) -> Result<(NewUser, Secret), Error> {
+    fn check_signup(&self, signup: Signup, door: Door) -> Result<(NewUser, Secret), Error> {
         let mut faults = Vec::new();
         let new = self.check_new_user(
             signup.email.as_deref(),
@@ -302,6 +321,11 @@ impl Tokenhouse {
             signup.profile,
             &mut faults,
         );
+        if let (Door::Ours, None, Some(email)) = (door, &signup.invitation, &new.email)
+            && let Err(fault) = self.check_domain("email", email)
+        {
+            faults.push(fault);
+        }
         let names: Vec<&str> = [signup.email.as_deref(), signup.username.as_deref()]
             .into_iter()
             .flatten()

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Ended, Session};
+use super::{Ended, Seen, Session};
 use crate::base::id::{SessionId, UserId};
 use crate::base::store::{Executor, FromRow, Row, StoreError, query};
 
@@ -28,6 +28,15 @@ impl FromRow for Session {
             revoked_at: row.get(9)?,
             address: row.get(10)?,
             user_agent: row.get(11)?,
+        })
+    }
+}
+
+impl FromRow for Seen {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            network: row.get(0)?,
+            user_agent: row.get(1)?,
         })
     }
 }
@@ -151,6 +160,21 @@ pub(super) async fn known_network(
 ) -> Result<bool, StoreError> {
     let one: Option<(i64,)> = query(KNOWN_NETWORK).bind(user).bind(network).optional(on).await?;
     Ok(one.is_some())
+}
+
+const SEEN_BEFORE: &str = "
+    SELECT network, user_agent
+    FROM sessions
+    WHERE user_id = $1 AND id <> $2
+    ORDER BY id DESC
+    LIMIT 200";
+
+pub(super) async fn seen_before(
+    on: &mut impl Executor,
+    user: UserId,
+    except: SessionId,
+) -> Result<Vec<Seen>, StoreError> {
+    query(SEEN_BEFORE).bind(user).bind(except).all(on).await
 }
 
 const END: &str = "
