@@ -11,6 +11,7 @@ mod account_deletion;
 mod application;
 mod architecture;
 mod brake;
+mod clock;
 mod contenders;
 mod contract;
 mod documentation;

@@ -12,6 +12,8 @@ pub(crate) mod revocation;
 pub(crate) mod routes;
 mod sql;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 pub use self::extract::{AccessToken, BearerToken, CurrentUser, MaybeUser};
@@ -27,6 +29,9 @@ use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
 use crate::base::store::Tx;
+
+/// How far ahead of this one the clock of whoever opened a session may be.
+const FROM_AHEAD: Duration = Duration::from_secs(86_400);
 
 /// One login on one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -209,6 +214,9 @@ impl Tokenhouse {
         let Some(presented) = self.0.refresh_tokens.read(token.expose()) else {
             return Ok(Rotation::Unknown);
         };
+        if presented.session.made_at() > after(now, FROM_AHEAD) {
+            return Err(of_another_time());
+        }
         let idle_since = self.idle_since(now);
         let mut single = self.0.store.single();
         if let Some(session) = sql::rotate(
@@ -232,7 +240,8 @@ impl Tokenhouse {
             return Ok(Rotation::Expired);
         }
         let grace = self.0.settings.sessions.refresh_grace.signed();
-        let age = now.duration_since(session.rotated_at);
+        // A clock that was set back must not lengthen it.
+        let age = now.duration_since(session.rotated_at).abs();
         match session.generation.saturating_sub(presented.generation) {
             // It became current between the two statements, which only a clock set back can do.
             ..=0 => Ok(Rotation::Unknown),
@@ -374,6 +383,17 @@ impl Tokenhouse {
     fn idle_since(&self, now: Timestamp) -> Timestamp {
         before(now, *self.0.settings.sessions.idle_lifetime)
     }
+}
+
+/// Either the clock was wrong when the session was opened, and then it must not live until that time has come; or it
+/// is wrong now, and then nobody may be logged out for it.
+fn of_another_time() -> Error {
+    tracing::error!("a session is of a time that is yet to come: the clock of this machine is wrong, or was");
+    Error::new(
+        Code::Unavailable,
+        "the session is of a time that is yet to come; try again later, or log in again",
+    )
+    .retry_after(Duration::from_secs(60))
 }
 
 fn unknown() -> Error {
