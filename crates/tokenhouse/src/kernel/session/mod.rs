@@ -65,10 +65,10 @@ pub struct Session {
 /// What a presented refresh token turned out to be.
 #[derive(Debug)]
 pub enum Rotation {
-    /// The current one: it has been used up, and this session has a new one.
-    Fresh(Session),
+    /// The current one: it has been used up, and this session has a new one. With the user, if still there.
+    Fresh(Session, Option<User>),
     /// The one before, within the grace: nothing was written.
-    Replayed(Session),
+    Replayed(Session, Option<User>),
     /// One that had been used up long ago; the session is over now.
     Reused(Session),
     /// Genuine, but its session has expired.
@@ -171,14 +171,14 @@ impl Tokenhouse {
     /// `refresh_invalid`, `refresh_expired`, `refresh_reused`.
     pub async fn refresh(&self, token: &Secret, origin: &Origin) -> Result<(User, TokenSet), Error> {
         let now = self.0.clock.now();
-        let session = match self.rotate(token, origin, now).await? {
-            Rotation::Fresh(session) => {
+        let (session, user) = match self.rotate(token, origin, now).await? {
+            Rotation::Fresh(session, user) => {
                 self.0.metrics.refreshes.fresh.inc();
-                session
+                (session, user)
             }
-            Rotation::Replayed(session) => {
+            Rotation::Replayed(session, user) => {
                 self.0.metrics.refreshes.replayed.inc();
-                session
+                (session, user)
             }
             Rotation::Reused(session) => {
                 self.0.metrics.refreshes.reused.inc();
@@ -201,11 +201,7 @@ impl Tokenhouse {
             }
         };
         // Disabling or deleting a user ends the sessions too, so this only closes the gap between the two statements.
-        let user = self
-            .user(session.user_id)
-            .await?
-            .filter(|user| user.is_active)
-            .ok_or_else(unknown)?;
+        let user = user.filter(|user| user.is_active).ok_or_else(unknown)?;
         let tokens = self.mint(&user, &session, now)?;
         Ok((user, tokens))
     }
@@ -218,17 +214,11 @@ impl Tokenhouse {
             return Err(of_another_time());
         }
         let idle_since = self.idle_since(now);
-        let mut single = self.0.store.single();
-        if let Some(session) = sql::rotate(
-            &mut single,
-            presented.session,
-            presented.generation,
-            idle_since,
-            now,
-        )
-        .await?
-        {
-            return Ok(Rotation::Fresh(session));
+        let single = self.0.store.single();
+        let (rotated, user) =
+            sql::rotate(&single, presented.session, presented.generation, idle_since, now).await?;
+        if let Some(session) = rotated {
+            return Ok(Rotation::Fresh(session, user));
         }
         let Some(session) = sql::by_id(&mut self.0.store.read().await?, presented.session).await? else {
             return Ok(Rotation::Unknown);
@@ -246,7 +236,7 @@ impl Tokenhouse {
             // It became current between the two statements, which only a clock set back can do.
             ..=0 => Ok(Rotation::Unknown),
             // Without any grace not even the same instant forgives.
-            1 if !grace.is_zero() && age <= grace => Ok(Rotation::Replayed(session)),
+            1 if !grace.is_zero() && age <= grace => Ok(Rotation::Replayed(session, user)),
             _ => {
                 self.end_reused(&session, origin, now).await?;
                 Ok(Rotation::Reused(session))
