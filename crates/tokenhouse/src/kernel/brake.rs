@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -110,6 +111,11 @@ pub(crate) async fn release(on: &mut impl Executor, key: &BrakeKey) -> Result<u6
     query(RELEASE).bind(key.0.clone()).execute(on).await
 }
 
+const GIVE_BACK: &str = "
+    UPDATE brakes
+    SET theoretical_arrival = theoretical_arrival - $1
+    WHERE id = $2";
+
 const SWEEP: &str = "
     DELETE FROM brakes
     WHERE id IN (SELECT id FROM brakes WHERE theoretical_arrival < $1 ORDER BY theoretical_arrival LIMIT 1000)";
@@ -150,26 +156,77 @@ impl Tokenhouse {
             BrakeKey::of(&[b"account", name.as_bytes(), &[digest[0] % LANES]])
         };
         let counted_try = Try::wait(self, key, settings.account_burst).await;
-        let key = counted_try.key();
-        let now = self.0.clock.now();
-        let interval = i64::try_from(settings.account_interval.as_micros())
-            .unwrap_or(i64::MAX / 1024)
-            .max(1);
-        let tolerance = interval.saturating_mul(i64::from(settings.account_burst.max(1)) - 1);
-        let micros = now.as_microsecond();
+        let pace = Pace {
+            burst: settings.account_burst,
+            interval: micros(*settings.account_interval),
+        };
+        match self.count(counted_try.key(), pace).await? {
+            Ok(()) => Ok(Some(counted_try)),
+            Err(wait) => Err(locked(
+                wait,
+                "too many wrong passwords for this account; wait before the next try",
+            )),
+        }
+    }
+
+    /// Counts a try at the second step of a login: per account, whatever ticket it comes with. A network the account has
+    /// been used from is counted by itself, so that a thief elsewhere keeps nobody out of there; and there are ways that
+    /// are not slowed. Right ones are [given back](CountedCode::give_back), they do not forgive the wrong ones.
+    ///
+    /// # Errors
+    /// `account_locked` with the time to wait; such a try is not counted.
+    pub(crate) async fn brake_second(
+        &self,
+        user: UserId,
+        origin: &Origin,
+    ) -> Result<Option<CountedCode>, Error> {
+        if !self.0.settings.rate_limit.account_enabled {
+            return Ok(None);
+        }
+        let network = origin
+            .network()
+            .map(|network| network.to_string())
+            .unwrap_or_default();
+        let key = if self.knows_network(user, origin).await? {
+            BrakeKey::of(&[b"second step, known network", user.0.as_bytes(), network.as_bytes()])
+        } else {
+            BrakeKey::of(&[b"second step", user.0.as_bytes()])
+        };
+        let settings = &self.0.settings.second_factors;
+        let pace = Pace {
+            burst: settings.burst,
+            interval: micros(*settings.interval),
+        };
+        match self.count(&key, pace).await? {
+            Ok(()) => Ok(Some(CountedCode {
+                key,
+                interval: pace.interval,
+            })),
+            Err(wait) => Err(locked(
+                wait,
+                "too many wrong codes for this account; wait, or use a recovery code or a passkey",
+            )),
+        }
+    }
+
+    /// Counts a try, or says how long to wait for the next.
+    async fn count(&self, key: &BrakeKey, pace: Pace) -> Result<Result<(), Duration>, Error> {
+        let now = self.0.clock.now().as_microsecond();
+        let interval = pace.interval;
+        let tolerance = interval.saturating_mul(i64::from(pace.burst.max(1)) - 1);
         // Further ahead than it is ever set, it was set before the clock went back.
-        let furthest = micros.saturating_add(tolerance).saturating_add(interval);
+        let furthest = now.saturating_add(tolerance).saturating_add(interval);
         let counted = query(TRY)
             .bind(key.0.clone())
-            .bind(micros.saturating_add(interval))
-            .bind(micros)
+            .bind(now.saturating_add(interval))
+            .bind(now)
             .bind(furthest)
             .bind(interval)
-            .bind(micros.saturating_add(tolerance))
+            .bind(now.saturating_add(tolerance))
             .execute(&mut self.0.store.single())
             .await?;
         if counted > 0 {
-            return Ok(Some(counted_try));
+            return Ok(Ok(()));
         }
         let due: Option<(i64,)> = query(READ)
             .bind(key.0.clone())
@@ -177,14 +234,45 @@ impl Tokenhouse {
             .await?;
         let wait = due
             .map_or(interval, |(due,)| {
-                due.saturating_sub(tolerance).saturating_sub(micros)
+                due.saturating_sub(tolerance).saturating_sub(now)
             })
             .max(1);
         self.0.metrics.logins.braked.inc();
-        Err(Error::new(
-            Code::AccountLocked,
-            "too many wrong passwords for this account; wait before the next try",
-        )
-        .retry_after(std::time::Duration::from_micros(u64::try_from(wait).unwrap_or(0))))
+        Ok(Err(Duration::from_micros(u64::try_from(wait).unwrap_or(0))))
     }
+}
+
+/// How many tries at once, and how far apart after that.
+#[derive(Clone, Copy)]
+struct Pace {
+    burst: u32,
+    interval: i64,
+}
+
+/// A code that was counted before it was judged.
+#[derive(Debug)]
+pub(crate) struct CountedCode {
+    key: BrakeKey,
+    interval: i64,
+}
+
+impl CountedCode {
+    /// A step: it was right, and is as if it had not been counted.
+    pub(crate) async fn give_back(self, on: &mut impl Executor) -> Result<u64, StoreError> {
+        query(GIVE_BACK)
+            .bind(self.interval)
+            .bind(self.key.0)
+            .execute(on)
+            .await
+    }
+}
+
+fn micros(period: Duration) -> i64 {
+    i64::try_from(period.as_micros())
+        .unwrap_or(i64::MAX / 1024)
+        .clamp(1, i64::MAX / 1024)
+}
+
+fn locked(wait: Duration, detail: &'static str) -> Error {
+    Error::new(Code::AccountLocked, detail).retry_after(wait)
 }

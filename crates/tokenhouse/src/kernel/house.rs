@@ -11,6 +11,7 @@ use super::Feature;
 use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
+use super::login::hooks::{LoginHook, SignUpHook};
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
 use crate::base::clock::Clock;
@@ -58,6 +59,8 @@ pub(crate) struct Hooks {
     pub(crate) verifier: Option<VerifierHook>,
     pub(crate) username_rule: Option<RuleHook>,
     pub(crate) password_rule: Option<RuleHook>,
+    pub(crate) after_sign_up: Option<SignUpHook>,
+    pub(crate) before_login: Option<LoginHook>,
 }
 
 /// What the parts of a house share.

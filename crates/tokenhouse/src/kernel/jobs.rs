@@ -53,7 +53,7 @@ impl Tokenhouse {
     /// The first of what failed.
     pub async fn tend(&self) -> Result<(), Error> {
         let now = self.0.clock.now();
-        let done = [
+        let mut done = vec![
             self.tend_keys().await,
             self.sweep_sessions(now).await,
             brake::sweep(&self.0.store, now).await,
@@ -62,6 +62,9 @@ impl Tokenhouse {
             // All of them once more: a node whose clock is far behind writes times that were already asked for.
             self.follow_revocations(Timestamp::MIN).await,
         ];
+        for sweep in self.0.features.iter().filter_map(|feature| feature.sweep) {
+            done.push(sweep(&self.0.store, now).await);
+        }
         done.into_iter().collect()
     }
 }

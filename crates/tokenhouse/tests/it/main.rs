@@ -26,6 +26,7 @@ mod observability;
 mod password_change;
 mod payload;
 mod refresh_model;
+mod second_factors;
 mod session;
 mod signup;
 mod standards;

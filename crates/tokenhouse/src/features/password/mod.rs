@@ -23,7 +23,7 @@ use crate::kernel::Feature;
 use crate::kernel::account::{self, NewUser, Opened, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::login::{LoggedIn, Proof};
+use crate::kernel::login::{Proof, Step};
 use crate::kernel::session;
 
 /// The feature, for the list.
@@ -31,6 +31,11 @@ pub(super) const FEATURE: Feature = Feature {
     name: "password",
     enabled: |settings| settings.features.password,
     routes: routes::routes,
+    factor: None,
+    way_in: Some(|_, on, user| {
+        Box::pin(async move { Ok(sql::changed_at(on, user.id).await?.is_some()) })
+    }),
+    sweep: None,
 };
 
 /// Somebody who wants an account.
@@ -60,8 +65,8 @@ pub struct Login {
 /// What became of a sign-up.
 #[derive(Debug)]
 pub enum SignedUp {
-    /// The account is open, and its user logged in.
-    In(Box<LoggedIn>),
+    /// The account is open, and its user logged in, unless the settings demand a second factor first.
+    In(Step),
     /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell.
     Untold,
 }
@@ -79,8 +84,8 @@ impl Tokenhouse {
             ));
         }
         if self.0.settings.signup.reveal_taken {
-            let login = self.open_account(signup, origin).await?.log_in().await?;
-            return Ok(SignedUp::In(Box::new(login)));
+            let step = self.open_account(signup, origin).await?.log_in().await?;
+            return Ok(SignedUp::In(step));
         }
         match self.open_account(signup, origin).await {
             Ok(account) => account.commit().await.map(|_| SignedUp::Untold),
@@ -171,12 +176,12 @@ impl Tokenhouse {
         self.hash(accepted).await
     }
 
-    /// Logs a user in with e-mail address or username, and password.
+    /// Logs a user in with e-mail address or username, and password, or as far as the password goes: see [`Step`].
     ///
     /// # Errors
     /// `invalid_credentials`, the same in the same time for an unknown user; `account_locked`,
     /// `account_disabled` (only after the right password), `overloaded`.
-    pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<LoggedIn, Error> {
+    pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<Step, Error> {
         let scope = self.grant_scope(login.scope.as_deref().filter(|scope| !scope.is_empty()))?;
         let proof = self.prove(&login.identifier, login.password, origin).await?;
         let tx = self.0.store.write().await?;
@@ -222,12 +227,14 @@ impl Tokenhouse {
             method: "password",
             at: self.0.clock.now(),
             counted,
+            shows_two: false,
         })
     }
 
-    /// Changes a user's password; every other session is over.
+    /// Changes a user's password; every session but `keep` is over.
     ///
     /// # Errors
+    /// `fresh_proof_required` where the account has a second factor and `keep` was not proven for a while;
     /// `invalid_credentials` where the current one is wrong; `invalid_fields`; `account_locked`; `overloaded`.
     pub async fn change_password(
         &self,
@@ -237,7 +244,10 @@ impl Tokenhouse {
         keep: Option<SessionId>,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let proof = self.prove_again(user, current, origin).await?;
+        if let Some(session) = keep {
+            self.require_fresh_where_two_steps(user, session).await?;
+        }
+        let proof = self.prove_password_again(user, current, origin).await?;
         let hash = self.hash_new_password("new_password", new, user).await?;
         self.store_password(&proof.user, &hash, keep, origin).await
     }
@@ -261,12 +271,28 @@ impl Tokenhouse {
         password: Secret,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let proof = self.prove_again(user, password, origin).await?;
+        let proof = self.prove_password_again(user, password, origin).await?;
         self.delete_user(proof.user.id, origin).await
     }
 
+    /// Proves again who the user of this session is, with the password.
+    ///
+    /// # Errors
+    /// `invalid_credentials`; `fresh_proof_required` where the account has a second factor, which then must be shown;
+    /// `account_locked`; `overloaded`.
+    pub async fn prove_again_with_password(
+        &self,
+        user: &User,
+        session: SessionId,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let proof = self.prove_password_again(user, password, origin).await?;
+        self.proven_by_first(&proof.user, session, proof.method, origin).await
+    }
+
     /// A fresh proof of the user who is logged in.
-    async fn prove_again(&self, user: &User, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+    async fn prove_password_again(&self, user: &User, password: Secret, origin: &Origin) -> Result<Proof, Error> {
         let name = user
             .email
             .as_deref()

@@ -10,7 +10,7 @@ use crate::base::store::Tx;
 use crate::kernel::account::{self, Opened, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::login::{LoggedIn, Proof};
+use crate::kernel::login::{Proof, Step};
 
 /// An account whose rows are written, in a transaction that is not over yet.
 ///
@@ -59,6 +59,7 @@ impl Tokenhouse {
             .of_user(user.id)
             .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
+        self.ask_after_sign_up(&mut tx, &user).await?;
         Ok(OpeningAccount {
             house: self.clone(),
             tx,
@@ -91,22 +92,23 @@ impl OpeningAccount {
         Ok(self.user)
     }
 
-    /// Opens the account and logs its user in.
+    /// Opens the account and logs its user in, unless the settings demand a second factor first.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    pub async fn log_in(self) -> Result<LoggedIn, Error> {
+    pub async fn log_in(self) -> Result<Step, Error> {
         let house = self.house;
         let proof = Proof {
             user: self.user,
             method: "password",
             at: self.at,
             counted: None,
+            shows_two: false,
         };
         let scope = house.grant_scope(None)?;
-        let login = house.log_in(self.tx, proof, scope, &self.origin).await?;
+        let step = house.log_in(self.tx, proof, scope, &self.origin).await?;
         house.0.metrics.signups.inc();
-        Ok(login)
+        Ok(step)
     }
 }
 
