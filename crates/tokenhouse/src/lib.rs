@@ -106,6 +106,7 @@ pub use base::secret::Secret;
 pub use base::settings::{self, Settings};
 pub use base::store;
 pub use builder::{BuildError, Builder};
+pub use features::passkey::{Passkey, PasskeyOptions};
 pub use features::password::{Login, OpeningAccount, SignedUp, Signup};
 pub use features::totp::TotpEnrolment;
 pub use kernel::account::{Email, NewUser, User, UserChange, Username};

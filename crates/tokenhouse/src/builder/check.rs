@@ -9,6 +9,7 @@ use super::BuildError;
 use crate::base::hashing::{Argon2Costs, HashingOptions};
 use crate::base::http::address::TrustedProxies;
 use crate::base::settings::Settings;
+use crate::features::passkey;
 use crate::features::password::policy::PasswordPolicy;
 use crate::kernel::keys;
 
@@ -104,6 +105,15 @@ pub(super) fn check(settings: &Settings) -> Result<(), BuildError> {
     ];
     if let Some((key, _)) = waits.into_iter().find(|(_, wait)| wait.is_zero()) {
         return Err(setting(key, "must be longer than 0s, or nothing is ever in time"));
+    }
+    passkey::check_settings(settings).map_err(|(key, problem)| setting(key, problem))?;
+    for (key, period) in [
+        ("second_factors.step_lifetime", settings.second_factors.step_lifetime),
+        ("second_factors.fresh_proof", settings.second_factors.fresh_proof),
+    ] {
+        if period.is_zero() {
+            return Err(setting(key, "must be longer than 0s, or nothing is ever in time"));
+        }
     }
     PasswordPolicy::of(&settings.passwords)
         .validate()

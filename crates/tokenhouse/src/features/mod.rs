@@ -1,9 +1,10 @@
 //! The rooms of the house: delete a folder and its line here, and the rest compiles.
 
+pub mod passkey;
 pub mod password;
 pub mod totp;
 
 use crate::kernel::Feature;
 
 /// Every feature there is.
-pub(crate) const ALL: &[Feature] = &[password::FEATURE, totp::FEATURE];
+pub(crate) const ALL: &[Feature] = &[password::FEATURE, totp::FEATURE, passkey::FEATURE];

@@ -23,6 +23,7 @@ mod kinds;
 mod login;
 mod me;
 mod observability;
+mod passkeys;
 mod password_change;
 mod payload;
 mod refresh_model;

@@ -223,6 +223,9 @@ settings! {
         /// Codes of authenticator apps as a second factor. Switched off, an account that has only this one is logged in to
         /// without.
         value totp: bool = true,
+        /// Passkeys, as the only factor or as a second. Switched off, an account that has only these as a second factor is
+        /// logged in to without.
+        value passkey: bool = true,
     }
 
     /// The log of what happened to accounts.
