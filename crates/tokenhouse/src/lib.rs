@@ -88,6 +88,7 @@ pub mod kernel;
 mod migrations;
 mod openapi;
 mod router;
+mod templates;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -102,6 +103,7 @@ pub use base::error::{Code, Error, FieldError};
 pub use base::hashing::foreign::{HashFormatError, salted_bcrypt};
 pub use base::http::{Input, Origin, Problem};
 pub use base::id::{SessionId, UserId};
+pub use base::mail;
 pub use base::secret::Secret;
 pub use base::settings::{self, Settings};
 pub use base::store;
@@ -111,8 +113,11 @@ pub use features::password::{Login, OpeningAccount, SignedUp, Signup};
 pub use features::totp::TotpEnrolment;
 pub use kernel::account::{Email, NewUser, User, UserChange, Username};
 pub use kernel::house::Tokenhouse;
+pub use kernel::invitation::Invitation;
+pub use kernel::mailbox::FromMail;
 pub use kernel::keys::KeyInfo;
 pub use kernel::login::{LoggedIn, LoginAttempt, SecondStep, Shown, Step};
+pub use kernel::mail::{MailCounts, MailState, Outgoing};
 pub use kernel::session::{AccessToken, BearerToken, CurrentUser, MaybeUser, Session};
 pub use kernel::token::{RESERVED_CLAIMS, TokenSet};
 pub use migrations::MIGRATIONS;

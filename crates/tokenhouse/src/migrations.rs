@@ -17,6 +17,7 @@ migrations![
     "0001_house",
     "0002_passwords",
     "0003_tickets",
+    "0004_mail",
     "0005_second_factors",
     "0006_passkeys"
 ];

@@ -44,6 +44,8 @@ pub enum Code {
     RefreshExpired,
     /// The refresh token had been used before; somebody holds a copy, so the session was ended.
     RefreshReused,
+    /// A link or code from a mail was used, is too old, or was never sent.
+    TicketInvalid,
     /// The access token lacks the scope that `WWW-Authenticate` names.
     InsufficientScope,
     /// The account is known, but may not do that.
@@ -52,6 +54,10 @@ pub enum Code {
     AccountDisabled,
     /// Accounts are opened by the operator only.
     SignupClosed,
+    /// The house sends no mail, which this would need.
+    MailDisabled,
+    /// The address has not been verified yet: the mail that was sent to it says how.
+    EmailUnverified,
     /// There is no such path, or no such thing of yours.
     NotFound,
     /// The path is there, for the methods in the `Allow` header.
@@ -105,10 +111,13 @@ impl Code {
         Self::RefreshInvalid,
         Self::RefreshExpired,
         Self::RefreshReused,
+        Self::TicketInvalid,
         Self::InsufficientScope,
         Self::Forbidden,
         Self::AccountDisabled,
         Self::SignupClosed,
+        Self::MailDisabled,
+        Self::EmailUnverified,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -148,10 +157,13 @@ impl Code {
             Self::RefreshInvalid => (401, "refresh_invalid", "The refresh token is not valid"),
             Self::RefreshExpired => (401, "refresh_expired", "The session has expired"),
             Self::RefreshReused => (401, "refresh_reused", "The refresh token had been used before"),
+            Self::TicketInvalid => (401, "ticket_invalid", "The link or code is not valid"),
             Self::InsufficientScope => (403, "insufficient_scope", "The token lacks a scope"),
             Self::Forbidden => (403, "forbidden", "This account may not do that"),
             Self::AccountDisabled => (403, "account_disabled", "The account is disabled"),
             Self::SignupClosed => (403, "signup_closed", "Sign-up is closed"),
+            Self::MailDisabled => (403, "mail_disabled", "This house sends no mail"),
+            Self::EmailUnverified => (403, "email_unverified", "The e-mail address is not verified"),
             Self::NotFound => (404, "not_found", "There is no such thing here"),
             Self::MethodNotAllowed => (405, "method_not_allowed", "The method is not allowed here"),
             Self::RequestTimeout => (408, "request_timeout", "The request took too long to arrive"),

@@ -2,7 +2,7 @@
 
 mod check;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -18,9 +18,11 @@ use crate::base::hashing::HashingPool;
 use crate::base::http::Problem;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::{Observer, ProblemRenderer};
+use crate::base::mail::{Message, Undelivered};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions, Tx};
+use crate::base::template::{TemplateError, Templates};
 use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
@@ -31,6 +33,7 @@ use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
+use crate::templates::EMBEDDED;
 
 /// Why a house could not be built; each is a sentence for whoever runs it.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,9 @@ pub enum BuildError {
     /// The hashing threads.
     #[error("the hashing threads could not be started: {0}")]
     Hashing(String),
+    /// The templates of pages and mails.
+    #[error("templates: {0}")]
+    Templates(#[from] TemplateError),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] Error),
@@ -235,6 +241,26 @@ impl Builder {
         self
     }
 
+    /// The application's own way of sending mail, in the place of SMTP. What it gives back decides what becomes of a
+    /// mail: it was sent, it is tried again later, or never. It must be quick to give up (`mail.timeout`).
+    ///
+    /// ```
+    /// # use tokenhouse::{Tokenhouse, mail::{Message, Undelivered}};
+    /// # async fn post(_: &str) -> Result<(), String> { Ok(()) }
+    /// let builder = Tokenhouse::builder().mailer(|message: Message| async move {
+    ///     let body = format!("{}: {}\n\n{}", message.to, message.subject, message.text);
+    ///     post(&body).await.map_err(Undelivered::for_now)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn mailer<F>(mut self, mailer: impl Fn(Message) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Undelivered>> + Send + 'static,
+    {
+        self.hooks.mailer = Some(Arc::new(move |message| Box::pin(mailer(message))));
+        self
+    }
+
     /// How errors look, in the place of problem documents. The headers that the protocols ask for stay.
     #[must_use]
     pub fn problems(mut self, renderer: impl Fn(&Problem) -> Response + Send + Sync + 'static) -> Self {
@@ -312,6 +338,11 @@ impl Builder {
         let mut settings = self.settings;
         settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
         check::check(&settings)?;
+        let mail = check::way_of_mail(&settings, self.hooks.mailer.clone())?;
+        if mail.is_none() {
+            check::needs_no_mail(&settings)?;
+        }
+        let templates = templates(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -367,11 +398,13 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            mail,
             features: features::ALL
                 .iter()
                 .filter(|feature| (feature.enabled)(&settings))
                 .copied()
                 .collect(),
+            templates,
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
@@ -388,6 +421,11 @@ impl Builder {
         }
         Ok(house)
     }
+}
+
+fn templates(settings: &Settings) -> Result<Templates, TemplateError> {
+    let own = &settings.templates;
+    Templates::load(EMBEDDED, own.folder.as_deref().map(Path::new), &own.language)
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, BuildError> {

@@ -81,7 +81,7 @@ pub(crate) type Turns = parking_lot::Mutex<HashMap<BrakeKey, Arc<Semaphore>>>;
 pub(crate) struct BrakeKey(Vec<u8>);
 
 impl BrakeKey {
-    fn of(parts: &[&[u8]]) -> Self {
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
         let mut context = Context::new(&SHA256);
         for part in parts {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -101,6 +101,62 @@ const TRY: &str = "
             ELSE $2
         END
     WHERE brakes.theoretical_arrival <= $6 OR brakes.theoretical_arrival > $4";
+
+/// How often something may happen: so often at once, then once an interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) burst: u32,
+    pub(crate) interval: Duration,
+}
+
+impl Pace {
+    fn interval(self) -> i64 {
+        i64::try_from(self.interval.as_micros())
+            .unwrap_or(i64::MAX / 1024)
+            .max(1)
+    }
+
+    fn tolerance(self) -> i64 {
+        self.interval().saturating_mul(i64::from(self.burst.max(1)) - 1)
+    }
+}
+
+/// A step: counts one more, unless that would be too many.
+pub(crate) async fn admit(
+    on: &mut impl Executor,
+    key: &BrakeKey,
+    pace: Pace,
+    now: jiff::Timestamp,
+) -> Result<bool, StoreError> {
+    let (interval, tolerance, micros) = (pace.interval(), pace.tolerance(), now.as_microsecond());
+    // Further ahead than it is ever set, it was set before the clock went back.
+    let furthest = micros.saturating_add(tolerance).saturating_add(interval);
+    let counted = query(TRY)
+        .bind(key.0.clone())
+        .bind(micros.saturating_add(interval))
+        .bind(micros)
+        .bind(furthest)
+        .bind(interval)
+        .bind(micros.saturating_add(tolerance))
+        .execute(on)
+        .await?;
+    Ok(counted > 0)
+}
+
+/// How long until one more is admitted.
+pub(crate) async fn wait(
+    on: &mut impl Executor,
+    key: &BrakeKey,
+    pace: Pace,
+    now: jiff::Timestamp,
+) -> Result<Duration, StoreError> {
+    let due: Option<(i64,)> = query(READ).bind(key.0.clone()).optional(on).await?;
+    let wait = due.map_or(pace.interval(), |(due,)| {
+        due.saturating_sub(pace.tolerance())
+            .saturating_sub(now.as_microsecond())
+    });
+    Ok(Duration::from_micros(u64::try_from(wait.max(1)).unwrap_or(1)))
+}
 
 const READ: &str = "SELECT theoretical_arrival FROM brakes WHERE id = $1";
 
@@ -156,17 +212,22 @@ impl Tokenhouse {
             BrakeKey::of(&[b"account", name.as_bytes(), &[digest[0] % LANES]])
         };
         let counted_try = Try::wait(self, key, settings.account_burst).await;
+        let key = counted_try.key();
+        let now = self.0.clock.now();
         let pace = Pace {
             burst: settings.account_burst,
-            interval: micros(*settings.account_interval),
+            interval: *settings.account_interval,
         };
-        match self.count(counted_try.key(), pace).await? {
-            Ok(()) => Ok(Some(counted_try)),
-            Err(wait) => Err(locked(
-                wait,
-                "too many wrong passwords for this account; wait before the next try",
-            )),
+        if admit(&mut self.0.store.single(), key, pace, now).await? {
+            return Ok(Some(counted_try));
         }
+        let wait = wait(&mut self.0.store.read().await?, key, pace, now).await?;
+        self.0.metrics.logins.braked.inc();
+        Err(Error::new(
+            Code::AccountLocked,
+            "too many wrong passwords for this account; wait before the next try",
+        )
+        .retry_after(wait))
     }
 
     /// Counts a try at the second step of a login: per account, whatever ticket it comes with. A network the account has
@@ -195,84 +256,36 @@ impl Tokenhouse {
         let settings = &self.0.settings.second_factors;
         let pace = Pace {
             burst: settings.burst,
-            interval: micros(*settings.interval),
+            interval: *settings.interval,
         };
-        match self.count(&key, pace).await? {
-            Ok(()) => Ok(Some(CountedCode {
-                key,
-                interval: pace.interval,
-            })),
-            Err(wait) => Err(locked(
-                wait,
-                "too many wrong codes for this account; wait, or use a recovery code or a passkey",
-            )),
+        let now = self.0.clock.now();
+        if admit(&mut self.0.store.single(), &key, pace, now).await? {
+            return Ok(Some(CountedCode { key, pace }));
         }
-    }
-
-    /// Counts a try, or says how long to wait for the next.
-    async fn count(&self, key: &BrakeKey, pace: Pace) -> Result<Result<(), Duration>, Error> {
-        let now = self.0.clock.now().as_microsecond();
-        let interval = pace.interval;
-        let tolerance = interval.saturating_mul(i64::from(pace.burst.max(1)) - 1);
-        // Further ahead than it is ever set, it was set before the clock went back.
-        let furthest = now.saturating_add(tolerance).saturating_add(interval);
-        let counted = query(TRY)
-            .bind(key.0.clone())
-            .bind(now.saturating_add(interval))
-            .bind(now)
-            .bind(furthest)
-            .bind(interval)
-            .bind(now.saturating_add(tolerance))
-            .execute(&mut self.0.store.single())
-            .await?;
-        if counted > 0 {
-            return Ok(Ok(()));
-        }
-        let due: Option<(i64,)> = query(READ)
-            .bind(key.0.clone())
-            .optional(&mut self.0.store.read().await?)
-            .await?;
-        let wait = due
-            .map_or(interval, |(due,)| {
-                due.saturating_sub(tolerance).saturating_sub(now)
-            })
-            .max(1);
+        let wait = wait(&mut self.0.store.read().await?, &key, pace, now).await?;
         self.0.metrics.logins.braked.inc();
-        Ok(Err(Duration::from_micros(u64::try_from(wait).unwrap_or(0))))
+        Err(Error::new(
+            Code::AccountLocked,
+            "too many wrong codes for this account; wait, or use a recovery code or a passkey",
+        )
+        .retry_after(wait))
     }
-}
-
-/// How many tries at once, and how far apart after that.
-#[derive(Clone, Copy)]
-struct Pace {
-    burst: u32,
-    interval: i64,
 }
 
 /// A code that was counted before it was judged.
 #[derive(Debug)]
 pub(crate) struct CountedCode {
     key: BrakeKey,
-    interval: i64,
+    pace: Pace,
 }
 
 impl CountedCode {
     /// A step: it was right, and is as if it had not been counted.
     pub(crate) async fn give_back(self, on: &mut impl Executor) -> Result<u64, StoreError> {
         query(GIVE_BACK)
-            .bind(self.interval)
+            .bind(self.pace.interval())
             .bind(self.key.0)
             .execute(on)
             .await
     }
-}
-
-fn micros(period: Duration) -> i64 {
-    i64::try_from(period.as_micros())
-        .unwrap_or(i64::MAX / 1024)
-        .clamp(1, i64::MAX / 1024)
-}
-
-fn locked(wait: Duration, detail: &'static str) -> Error {
-    Error::new(Code::AccountLocked, detail).retry_after(wait)
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::account::{self, User};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
+use super::notice::{Notice, security_notice};
 use super::recovery;
 use super::session::{self, Ended};
 use crate::base::error::{Code, Error};
@@ -110,6 +111,7 @@ impl Tokenhouse {
             Vec::new()
         };
         self.note_factor(tx, "factor.added", user, factor, origin, now).await?;
+        security_notice(tx, self, user, Notice::FactorAdded(factor), origin, now).await?;
         Ok(Added { recovery_codes, ended })
     }
 
@@ -133,7 +135,36 @@ impl Tokenhouse {
             }
             recovery::remove(tx, user.id).await?;
         }
-        self.note_factor(tx, "factor.removed", user, factor, origin, now).await
+        self.note_factor(tx, "factor.removed", user, factor, origin, now).await?;
+        security_notice(tx, self, user, Notice::FactorRemoved(factor), origin, now).await
+    }
+
+    /// Takes every second factor and every recovery code of a user away: for operators, and for people who have lost them
+    /// all and have shown otherwise who they are. Every session is over; what they log in with first stays as it is.
+    ///
+    /// # Errors
+    /// `conflict`; when the database cannot be reached.
+    pub async fn remove_factors(&self, user: &User) -> Result<(), Error> {
+        let now = self.0.clock.now();
+        let origin = Origin::default();
+        let mut tx = self.0.store.write().await?;
+        begin_change(&mut tx, user, now).await?;
+        for feature in self.0.features.iter().filter(|feature| feature.factor.is_some()) {
+            if let (Some(factor), Some(disown)) = (feature.factor, feature.disown)
+                && (factor.enrolled)(self, &mut tx, user).await?
+            {
+                disown(&mut tx, user.id, Timestamp::MIN).await?;
+                let notice = Notice::FactorRemoved(factor.name);
+                security_notice(&mut tx, self, user, notice, &origin, now).await?;
+            }
+        }
+        recovery::remove(&mut tx, user.id).await?;
+        let ended = session::end_all(&mut tx, self, user.id, None, now).await?;
+        let event = Event::new("factors.removed_by_operator", now).of_user(user.id);
+        event::write(&mut tx, &self.0.entropy, event).await?;
+        tx.commit().await?;
+        self.remember_revoked(&ended);
+        Ok(())
     }
 
     async fn require_way_in(&self, tx: &mut Tx, user: &User) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
 use super::login::hooks::{LoginHook, SignUpHook};
+use super::mail::Way;
 use super::metrics::Metrics;
 use super::session::RefreshTokens;
 use crate::base::clock::Clock;
@@ -21,8 +22,10 @@ use crate::base::http::address::TrustedProxies;
 use crate::base::http::body::BodyLimits;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::Observer;
+use crate::base::mail::MailerHook;
 use crate::base::settings::Settings;
 use crate::base::store::Store;
+use crate::base::template::Templates;
 
 /// A running house: the handle that an application keeps in its state. Clones share everything.
 ///
@@ -61,6 +64,7 @@ pub(crate) struct Hooks {
     pub(crate) password_rule: Option<RuleHook>,
     pub(crate) after_sign_up: Option<SignUpHook>,
     pub(crate) before_login: Option<LoginHook>,
+    pub(crate) mailer: Option<MailerHook>,
 }
 
 /// What the parts of a house share.
@@ -74,8 +78,11 @@ pub(crate) struct House {
     pub(crate) verifier: Verifier,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
+    /// How mail leaves; nothing where none does.
+    pub(crate) mail: Option<Way>,
     /// Those that the settings want.
     pub(crate) features: Vec<Feature>,
+    pub(crate) templates: Templates,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Arc<Observer>,
     pub(crate) address_limit: Option<AddressLimit>,

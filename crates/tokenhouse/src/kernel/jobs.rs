@@ -18,6 +18,8 @@ use crate::base::error::Error;
 /// Revocations written by a node whose clock is behind, or whose transaction took long, are still seen.
 const OVERLAP: Duration = Duration::from_secs(120);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const MAIL_EVERY: Duration = Duration::from_secs(1);
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
 const KEYS_EVERY: Duration = Duration::from_secs(2);
 
 impl Tokenhouse {
@@ -33,6 +35,14 @@ impl Tokenhouse {
         every(&self.0, KEYS_EVERY, "follow keys", |house| {
             Box::pin(async move { house.reload_keys().await })
         });
+        if self.sends_mail() {
+            every(&self.0, MAIL_EVERY, "deliver mail", |house| {
+                Box::pin(async move { house.deliver_mail().await.map(drop) })
+            });
+            every(&self.0, MEASURE_EVERY, "count mail", |house| {
+                Box::pin(async move { house.measure_mail().await })
+            });
+        }
         every(&self.0, SWEEP_EVERY, "sweep", |house| {
             Box::pin(async move { house.tend().await })
         });
@@ -59,6 +69,7 @@ impl Tokenhouse {
             brake::sweep(&self.0.store, now).await,
             ticket::sweep(&self.0.store, now).await,
             event::sweep(&self.0.store, before(now, *self.0.settings.events.keep)).await,
+            self.sweep_mail(before(now, *self.0.settings.mail.keep)).await,
             // All of them once more: a node whose clock is far behind writes times that were already asked for.
             self.follow_revocations(Timestamp::MIN).await,
         ];

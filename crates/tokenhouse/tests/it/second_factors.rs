@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokenhouse::Secret;
+use tokenhouse::{Code, Error, Secret};
 use tokenhouse::features::totp::code_of_app;
 use tokenhouse::settings::{Period, Settings};
 use tokenhouse::store::query;
@@ -11,7 +11,7 @@ use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
 use crate::support::Place;
-use crate::support::api::{Answer, Api, Tokens, contend, count};
+use crate::support::api::{Answer, Api, Tokens, claims, contend, count};
 
 const ADA: &str = "ada@example.org";
 const HALF_MINUTE: Duration = Duration::from_secs(30);
@@ -490,6 +490,78 @@ on_both_engines! {
         // Others need none.
         api.signup("bob@example.org").await;
         api.login("bob@example.org").await;
+    }
+
+    async fn an_operator_removes_the_factors_of_somebody_who_lost_them(place: &Place) {
+        let api = Api::on(place).await;
+        let app = with_app(&api, ADA).await;
+        let half = half_way(&api, ADA).await;
+        let user = api.house().user_by_name(ADA).await.unwrap().unwrap();
+        api.house().remove_factors(&user).await.unwrap();
+        api.me(&app.tokens.access).await.problem(401, "token_revoked");
+        with_recovery_code(&api, &half, &app.recovery_codes[0]).await.problem(401, "mfa_expired");
+        // The password is still asked for, and is enough now.
+        api.guess(ADA, "wrong password").await.problem(401, "invalid_credentials");
+        let tokens = api.login(ADA).await;
+        let factors = api.get("/users/me/factors", Some(&tokens.access)).await.is(200).json();
+        assert_eq!(factors, json!({ "factors": [], "required": false, "recovery_codes_left": 0 }));
+        assert_eq!(events(&api, "factors.removed_by_operator").await.len(), 1);
+    }
+
+    async fn an_application_is_asked_before_each_login_and_may_refuse(place: &Place) {
+        let api = Api::with(place, |builder| {
+            builder.before_login(|tx, attempt| {
+                Box::pin(async move {
+                    // In the transaction of the login.
+                    let seen: (i64,) = query("SELECT COUNT(*) FROM users WHERE id = $1").bind(attempt.user.id).one(tx).await?;
+                    if attempt.user.profile.contains_key("unpaid") {
+                        return Err(Error::new(Code::Forbidden, "pay the last bill first"));
+                    }
+                    let claims = json!({ "by": attempt.method, "seen": seen.0, "sub": "somebody else" });
+                    Ok(claims.as_object().cloned().unwrap_or_default())
+                })
+            })
+        })
+        .await;
+        let app = with_app(&api, ADA).await;
+        assert_eq!(claims(&app.tokens.access)["by"], "password");
+        let token = half_way(&api, ADA).await;
+        let answer = second_step(&api, &token, &app.fresh_code(&api)).await.is(200);
+        let tokens = Tokens::of(&answer);
+        let said = claims(&tokens.access);
+        assert_eq!((&said["by"], &said["seen"]), (&json!("password+totp"), &json!(1)));
+        assert_ne!(said["sub"], "somebody else");
+        // They stay with the session.
+        let tokens = Tokens::of(&api.refresh(&tokens.refresh).await.is(200));
+        assert_eq!(claims(&tokens.access)["by"], "password+totp");
+        // Refused, whichever way: nothing is left of it, not even a used code.
+        api.patch("/users/me", Some(&tokens.access), json!({ "profile": { "unpaid": true } })).await.is(200);
+        let (sessions, code) = (api.sessions(&tokens.access).await.len(), app.fresh_code(&api));
+        let token = half_way(&api, ADA).await;
+        assert_eq!(second_step(&api, &token, &code).await.problem(403, "forbidden")["detail"], "pay the last bill first");
+        assert_eq!(api.sessions(&tokens.access).await.len(), sessions);
+        api.patch("/users/me", Some(&tokens.access), json!({ "profile": {} })).await.is(200);
+        second_step(&api, &token, &code).await.is(200);
+    }
+
+    async fn an_application_is_asked_after_each_sign_up_and_may_refuse(place: &Place) {
+        let api = Api::with(place, |builder| {
+            builder.after_sign_up(|tx, user| {
+                Box::pin(async move {
+                    if user.profile.contains_key("robot") {
+                        return Err(Error::new(Code::Forbidden, "people only"));
+                    }
+                    query("UPDATE users SET roles = $1 WHERE id = $2").bind("[\"member\"]").bind(user.id).execute(tx).await?;
+                    Ok(())
+                })
+            })
+        })
+        .await;
+        let tokens = api.signup(ADA).await;
+        assert_eq!(api.me(&tokens.access).await.is(200).json()["roles"], json!(["member"]));
+        let robot = json!({ "email": "robot@example.org", "password": PASSWORD, "profile": { "robot": true } });
+        api.post("/auth/signup", None, robot).await.problem(403, "forbidden");
+        assert!(api.house().user_by_name("robot@example.org").await.unwrap().is_none());
     }
 
     async fn everybody_may_have_to(place: &Place) {

@@ -14,6 +14,7 @@ use tokenhouse_verify::Algorithm;
 
 pub use self::period::Period;
 pub use self::table::OptionDoc;
+pub use super::mail::smtp::Encryption;
 use super::secret::Secret;
 
 settings! {
@@ -44,10 +45,20 @@ settings! {
         section second_factors: SecondFactorSettings = SecondFactorSettings::default(),
         /// Passkeys.
         section passkeys: PasskeySettings = PasskeySettings::default(),
+        /// How mail leaves the house.
+        section mail: MailSettings = MailSettings::default(),
+        /// How long links and codes in mails are good.
+        section links: LinkSettings = LinkSettings::default(),
         /// Brakes on guessing.
         section rate_limit: RateLimitSettings = RateLimitSettings::default(),
         /// How requests are taken.
         section http: HttpSettings = HttpSettings::default(),
+        /// The pages: signing in, the account.
+        section pages: PageSettings = PageSettings::default(),
+        /// How pages and mails look.
+        section branding: BrandingSettings = BrandingSettings::default(),
+        /// What pages and mails are made from.
+        section templates: TemplateSettings = TemplateSettings::default(),
         /// The log of what happened.
         section events: EventSettings = EventSettings::default(),
         /// The rooms of the house; one that is switched off has no routes and no pages.
@@ -138,10 +149,17 @@ settings! {
 
     /// Who may open an account.
     pub struct SignupSettings ("signup") {
-        /// Whether strangers may sign up; when not, accounts are made with `tokenhouse user create`.
-        value enabled: bool = true,
+        /// Who may: `open`, everybody; `invitation`, whoever was sent one (`tokenhouse user invite`); `closed`, nobody,
+        /// and accounts are made with `tokenhouse user create`.
+        value mode: SignupMode = SignupMode::Open,
+        /// The part behind the `@` that addresses must have, such as `example.com`; without any, all may. It is no proof
+        /// that an address is its owner's: that is `require_verified_email`.
+        value allowed_domains: Vec<String> = Vec::new(),
+        /// Whether an address must be verified before its account can be logged in to. A sign-up then answers 202, and
+        /// the mail that it sends says how to go on.
+        value require_verified_email: bool = false,
         /// Say so when an address or a name is taken (409). When false, sign-up answers the same 202 for both,
-        /// and a new user logs in afterwards.
+        /// and a new user logs in afterwards; whoever has the address is told of the attempt by mail.
         value reveal_taken: bool = true,
     }
 
@@ -178,6 +196,62 @@ settings! {
         value timeout: Period = Period::minutes(5),
         /// Passkeys a user may have.
         value max_per_user: u32 = 20,
+    }
+
+    /// How mail leaves the house: by an SMTP server, or by a function of the application's own. With neither there is no
+    /// mail, and what needs it is refused.
+    pub struct MailSettings ("mail") {
+        /// The SMTP server that takes mail.
+        value host: Option<String> = None,
+        /// Its port; 0 means the usual one: 465 with `tls`, 587 with `starttls`, 25 with `none`.
+        value port: u16 = 0,
+        /// `tls` from the first byte, `starttls`, or `none`, which only a server on a loopback address may have.
+        value encryption: Encryption = Encryption::Tls,
+        /// The user name there, if it asks for one.
+        value username: Option<String> = None,
+        /// The password there.
+        secret password: Option<Secret> = None,
+        /// A file of a certificate, in PEM, that the server's is signed by, when no well-known authority did.
+        value ca_file: Option<String> = None,
+        /// Who mails are from: `Example <no-reply@example.com>`.
+        value from: Option<String> = None,
+        /// Where answers go.
+        value reply_to: Option<String> = None,
+        /// How long connecting may take, and then each mail.
+        value timeout: Period = Period::seconds(30),
+        /// Connections to the server at once, for each node.
+        value connections: usize = 2,
+        /// A mail that could not be sent for this long is given up, and kept for the operator.
+        value give_up_after: Period = Period::days(2),
+        /// How long it is remembered that a mail was sent or given up.
+        value keep: Period = Period::days(30),
+        /// Mails that may be asked for to one address at once, such as for a forgotten password; then one an interval.
+        value per_address: u32 = 5,
+        /// That interval.
+        value per_address_interval: Period = Period::minutes(12),
+        /// Mails that may be asked for from one network (an IPv4 address, or an IPv6 /64) at once; then one an interval.
+        value per_network: u32 = 30,
+        /// That interval.
+        value per_network_interval: Period = Period::seconds(30),
+        /// Tell people when their account is logged in to from a device or network it was not used from before.
+        value new_device: bool = true,
+    }
+
+    /// How long links and codes in mails are good.
+    pub struct LinkSettings ("links") {
+        /// To verify an address, or to confirm a new one.
+        value verify: Period = Period::minutes(24 * 60),
+        /// To choose a new password.
+        value reset: Period = Period::minutes(60),
+        /// To log in.
+        value magic: Period = Period::minutes(15),
+        /// To sign up by invitation.
+        value invitation: Period = Period::days(7),
+        /// Where links lead when the application has pages of its own: its address, to which `/verify?token=…`,
+        /// `/reset?token=…` and so on are added. Without it they lead to the pages of the house.
+        value pages: Option<String> = None,
+        /// To take a change of address back, from the old one; 0 s offers no such link.
+        value undo: Period = Period::days(3),
     }
 
     /// Brakes on guessing.
@@ -226,6 +300,41 @@ settings! {
         /// Passkeys, as the only factor or as a second. Switched off, an account that has only these as a second factor is
         /// logged in to without.
         value passkey: bool = true,
+        /// Verify and change the address of an account by mail.
+        value email: bool = true,
+        /// Log in by a link or code that is sent by mail.
+        value magic: bool = true,
+    }
+
+    /// The pages that people sign in and look after their account with, under `/account`.
+    pub struct PageSettings ("pages") {
+        /// Serve them.
+        value enabled: bool = true,
+        /// Origins, such as `https://app.example.com`, that a page may lead back to after signing in (`return_to`), beside
+        /// paths of this one.
+        value return_origins: Vec<String> = Vec::new(),
+        /// Texts of the profile that users may write themselves. Their labels are the texts `profile.<field>` of the
+        /// language files, or the field's name.
+        value profile_fields: Vec<String> = vec!["name".to_owned()],
+    }
+
+    /// How pages and mails look.
+    pub struct BrandingSettings ("branding") {
+        /// What the service is called.
+        value name: String = "Tokenhouse".to_owned(),
+        /// A picture (SVG, PNG, JPEG or WebP, 32 KiB at most) that the house serves at the head of its pages.
+        value logo: Option<String> = None,
+        /// The colour of buttons and links, such as `#3b5bdb`. Where it would not be readable it is made darker or lighter.
+        value colour: String = "#2f5d50".to_owned(),
+    }
+
+    /// Templates and texts of pages and mails.
+    pub struct TemplateSettings ("templates") {
+        /// A folder whose files in `pages`, `mails` and `languages` take the place of the built-in ones of the same name;
+        /// one that is new in `languages` adds a language.
+        value folder: Option<String> = None,
+        /// The language of those whose browser asks for none that is there.
+        value language: String = "en".to_owned(),
     }
 
     /// The log of what happened to accounts.
@@ -233,6 +342,19 @@ settings! {
         /// How long events are kept.
         value keep: Period = Period::days(365),
     }
+}
+
+/// Who may sign up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignupMode {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Whoever was invited.
+    Invitation,
+    /// Nobody.
+    Closed,
 }
 
 /// What a sign-up must give.

@@ -50,6 +50,10 @@ pub(super) const FEATURE: Feature = Feature {
         })
     }),
     sweep: None,
+    prove: None,
+    disown: Some(|tx, user, since| {
+        Box::pin(async move { Ok(sql::remove_since(tx, user, since).await.map(drop)?) })
+    }),
 };
 
 const NAME: &str = "passkey";

@@ -160,6 +160,16 @@ pub(super) async fn remove(on: &mut impl Executor, id: Uuid, user: UserId) -> Re
     query(REMOVE).bind(id).bind(user).execute(on).await
 }
 
+const REMOVE_SINCE: &str = "DELETE FROM passkeys WHERE user_id = $1 AND created_at >= $2";
+
+pub(super) async fn remove_since(
+    on: &mut impl Executor,
+    user: UserId,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    query(REMOVE_SINCE).bind(user).bind(since).execute(on).await
+}
+
 const NAME_USER: &str = "
     INSERT INTO passkey_handles (user_id, handle)
     VALUES ($1, $2)

@@ -3,6 +3,7 @@
 pub mod common;
 mod opening;
 pub mod policy;
+mod reset;
 #[cfg(test)]
 mod policy_tests;
 mod resemblance;
@@ -12,6 +13,7 @@ mod sql;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use self::opening::{Begun, Door};
 pub use self::opening::OpeningAccount;
 use self::policy::PasswordPolicy;
 use crate::base::error::{Code, Error, FieldError};
@@ -19,11 +21,13 @@ use crate::base::hashing::{HashingError, StoredHash};
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
+use crate::base::settings::SignupMode;
 use crate::kernel::Feature;
-use crate::kernel::account::{self, NewUser, Opened, User};
+use crate::kernel::account::{self, NewUser, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::login::{Proof, Step};
+use crate::kernel::notice::{Notice, security_notice};
 use crate::kernel::session;
 
 /// The feature, for the list.
@@ -36,6 +40,10 @@ pub(super) const FEATURE: Feature = Feature {
         Box::pin(async move { Ok(sql::changed_at(on, user.id).await?.is_some()) })
     }),
     sweep: None,
+    prove: Some(|house, user, password, origin| {
+        Box::pin(async move { house.prove_password_again(user, password, origin).await.map(drop) })
+    }),
+    disown: Some(|tx, user, _| Box::pin(async move { Ok(sql::delete(tx, user).await.map(drop)?) })),
 };
 
 /// Somebody who wants an account.
@@ -49,6 +57,8 @@ pub struct Signup {
     pub password: Secret,
     /// What the application keeps with the account.
     pub profile: Map<String, Value>,
+    /// What the link of an invitation holds. The account is then of the invited address, which needs no further proof.
+    pub invitation: Option<Secret>,
 }
 
 /// Somebody who wants to be let in.
@@ -67,7 +77,8 @@ pub struct Login {
 pub enum SignedUp {
     /// The account is open, and its user logged in, unless the settings demand a second factor first.
     In(Step),
-    /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell.
+    /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell. Or it was, and its address
+    /// is to be verified before it is logged in to.
     Untold,
 }
 
@@ -77,22 +88,26 @@ impl Tokenhouse {
     /// # Errors
     /// `signup_closed`; `invalid_fields` with every fault; `email_taken`, `username_taken`; `overloaded`.
     pub async fn sign_up(&self, signup: Signup, origin: &Origin) -> Result<SignedUp, Error> {
-        if !self.0.settings.signup.enabled {
-            return Err(Error::new(
-                Code::SignupClosed,
-                "accounts are opened by whoever runs this service",
-            ));
-        }
-        if self.0.settings.signup.reveal_taken {
-            let step = self.open_account(signup, origin).await?.log_in().await?;
-            return Ok(SignedUp::In(step));
-        }
-        match self.open_account(signup, origin).await {
-            Ok(account) => account.commit().await.map(|_| SignedUp::Untold),
-            Err(error) if matches!(error.code(), Code::EmailTaken | Code::UsernameTaken) => {
-                Ok(SignedUp::Untold)
+        let settings = &self.0.settings.signup;
+        match settings.mode {
+            SignupMode::Closed => {
+                return Err(Error::new(
+                    Code::SignupClosed,
+                    "accounts are opened by whoever runs this service",
+                ));
             }
-            Err(error) => Err(error),
+            SignupMode::Invitation if signup.invitation.is_none() => {
+                return Err(Error::new(Code::SignupClosed, "accounts are opened by invitation only"));
+            }
+            SignupMode::Invitation | SignupMode::Open => {}
+        }
+        match self.begin_account(signup, Door::Ours, origin).await? {
+            Begun::Opening(account) if settings.reveal_taken && self.may_enter(account.user()) => {
+                Ok(SignedUp::In(account.log_in().await?))
+            }
+            Begun::Opening(account) => account.commit().await.map(|_| SignedUp::Untold),
+            Begun::Taken(taken) if settings.reveal_taken => Err(taken.tell().await?),
+            Begun::Taken(taken) => taken.hush(self, origin).await.map(|()| SignedUp::Untold),
         }
     }
 
@@ -118,11 +133,7 @@ impl Tokenhouse {
         }
         let now = self.0.clock.now();
         let tx = self.0.store.write().await?;
-        let (mut tx, user) = match account::open(tx, self, new, now).await? {
-            Opened::New(tx, user) => (tx, user),
-            Opened::EmailTaken => return Err(account::email_taken()),
-            Opened::UsernameTaken => return Err(account::username_taken()),
-        };
+        let (mut tx, user) = account::open(tx, self, new, now).await?.or_told().await?;
         if let Some(hash) = hash {
             sql::insert(&mut tx, user.id, hash, now).await?;
         }
@@ -147,7 +158,7 @@ impl Tokenhouse {
         is_superuser: bool,
         roles: Vec<String>,
     ) -> Result<User, Error> {
-        let (new, password) = self.check_signup(signup)?;
+        let (new, password) = self.check_signup(signup, Door::Another)?;
         let hash = self.hash(password).await?;
         let new = NewUser {
             is_superuser,
@@ -329,6 +340,7 @@ impl Tokenhouse {
         }
         sql::replace(&mut tx, user.id, hash, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, keep, now).await?;
+        security_notice(&mut tx, self, user, Notice::PasswordChanged, origin, now).await?;
         let event = Event::new("password.changed", now)
             .of_user(user.id)
             .seen_from(origin);
@@ -346,7 +358,7 @@ impl Tokenhouse {
         Ok(sql::changed_at(&mut self.0.store.read().await?, user).await?)
     }
 
-    fn check_signup(&self, signup: Signup) -> Result<(NewUser, Secret), Error> {
+    fn check_signup(&self, signup: Signup, door: Door) -> Result<(NewUser, Secret), Error> {
         let mut faults = Vec::new();
         let new = self.check_new_user(
             signup.email.as_deref(),
@@ -354,6 +366,11 @@ impl Tokenhouse {
             signup.profile,
             &mut faults,
         );
+        if let (Door::Ours, None, Some(email)) = (door, &signup.invitation, &new.email)
+            && let Err(fault) = self.check_domain("email", email)
+        {
+            faults.push(fault);
+        }
         let names: Vec<&str> = [signup.email.as_deref(), signup.username.as_deref()]
             .into_iter()
             .flatten()

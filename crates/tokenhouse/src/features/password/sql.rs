@@ -77,6 +77,12 @@ pub(super) async fn replace(
     query(REPLACE).bind(user).bind(hash).bind(now).execute(on).await
 }
 
+const DELETE: &str = "DELETE FROM passwords WHERE user_id = $1";
+
+pub(super) async fn delete(on: &mut impl Executor, user: UserId) -> Result<u64, StoreError> {
+    query(DELETE).bind(user).execute(on).await
+}
+
 const UPGRADE: &str = "
     UPDATE passwords
     SET hash = $1

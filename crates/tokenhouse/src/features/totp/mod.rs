@@ -45,6 +45,10 @@ pub(super) const FEATURE: Feature = Feature {
     }),
     way_in: None,
     sweep: Some(|store, now| Box::pin(sweep(store, now))),
+    prove: None,
+    disown: Some(|tx, user, since| {
+        Box::pin(async move { Ok(sql::remove_since(tx, user, since).await.map(drop)?) })
+    }),
 };
 
 const NAME: &str = "totp";

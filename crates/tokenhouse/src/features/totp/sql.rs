@@ -53,6 +53,16 @@ pub(super) async fn remove(on: &mut impl Executor, user: UserId) -> Result<u64, 
     query(REMOVE).bind(user).execute(on).await
 }
 
+const REMOVE_SINCE: &str = "DELETE FROM totp WHERE user_id = $1 AND confirmed_at >= $2";
+
+pub(super) async fn remove_since(
+    on: &mut impl Executor,
+    user: UserId,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    query(REMOVE_SINCE).bind(user).bind(since).execute(on).await
+}
+
 const BEGIN: &str = "
     INSERT INTO totp_enrolments (user_id, sealed, expires_at)
     VALUES ($1, $2, $3)

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{NewUser, User, UserChange};
+use super::{Email, NewUser, User, UserChange};
 use crate::base::id::UserId;
 use crate::base::store::{Executor, FromRow, Row, StoreError, query};
 
@@ -195,6 +195,54 @@ pub(super) async fn set_active(
         .bind((!active).then_some(now))
         .bind(now)
         .bind(id)
+        .optional(on)
+        .await
+}
+
+const VERIFY_EMAIL: &str = concat!(
+    "
+    UPDATE users
+    SET email_verified_at = COALESCE(email_verified_at, $1), updated_at = $1
+    WHERE id = $2 AND email_key = $3 AND disabled_at IS NULL
+    RETURNING ",
+    columns!()
+);
+
+/// Nothing where the account has another address by now.
+pub(super) async fn verify_email(
+    on: &mut impl Executor,
+    id: UserId,
+    key: &str,
+    now: Timestamp,
+) -> Result<Option<User>, StoreError> {
+    query(VERIFY_EMAIL).bind(now).bind(id).bind(key).optional(on).await
+}
+
+const SET_EMAIL: &str = concat!(
+    "
+    UPDATE users
+    SET email = $1, email_key = $2, email_verified_at = $3, updated_at = $3, epoch = epoch + 1
+    WHERE id = $4
+      AND epoch = $5
+      AND NOT EXISTS (SELECT 1 FROM users AS other WHERE other.email_key = $2 AND other.id <> $4)
+    RETURNING ",
+    columns!()
+);
+
+/// The changed user; nothing where the account was changed since it was read, or the address is another's.
+pub(super) async fn set_email(
+    on: &mut impl Executor,
+    id: UserId,
+    epoch: i64,
+    new: &Email,
+    now: Timestamp,
+) -> Result<Option<User>, StoreError> {
+    query(SET_EMAIL)
+        .bind(new.as_str())
+        .bind(new.key())
+        .bind(now)
+        .bind(id)
+        .bind(epoch)
         .optional(on)
         .await
 }

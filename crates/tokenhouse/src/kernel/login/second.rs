@@ -96,6 +96,11 @@ impl Waiting {
         &self.user
     }
 
+    /// By what the first step was taken.
+    pub(crate) fn first(&self) -> &str {
+        &self.half.method
+    }
+
     /// Whether there is nothing to show, and a factor is to be set up.
     pub(crate) fn sets_up(&self) -> bool {
         self.half.set_up

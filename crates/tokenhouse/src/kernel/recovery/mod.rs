@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::account::User;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
+use super::notice::{Notice, security_notice};
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
@@ -71,6 +72,11 @@ pub(crate) async fn remove(tx: &mut Tx, user: UserId) -> Result<u64, Error> {
     Ok(sql::remove(tx, user).await?)
 }
 
+/// A step: takes away those that were made since.
+pub(crate) async fn remove_since(tx: &mut Tx, user: UserId, since: Timestamp) -> Result<u64, Error> {
+    Ok(sql::remove_since(tx, user, since).await?)
+}
+
 /// What was typed as it was shown: people write small letters, spaces, and 0 and 1, which base32 does not have.
 fn letters(typed: &Secret) -> Secret {
     let letters: String = typed
@@ -113,6 +119,7 @@ impl Tokenhouse {
             .in_session(session)
             .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
+        security_notice(&mut tx, self, user, Notice::RecoveryCodes, origin, now).await?;
         tx.commit().await?;
         Ok(codes)
     }

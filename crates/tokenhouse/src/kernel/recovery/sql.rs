@@ -43,6 +43,16 @@ pub(super) async fn left(on: &mut (impl Executor + ?Sized), user: UserId) -> Res
     Ok(left)
 }
 
+const REMOVE_SINCE: &str = "DELETE FROM recovery_codes WHERE user_id = $1 AND created_at >= $2";
+
+pub(super) async fn remove_since(
+    on: &mut impl Executor,
+    user: UserId,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    query(REMOVE_SINCE).bind(user).bind(since).execute(on).await
+}
+
 const REMOVE: &str = "DELETE FROM recovery_codes WHERE user_id = $1";
 
 pub(super) async fn remove(on: &mut impl Executor, user: UserId) -> Result<u64, StoreError> {

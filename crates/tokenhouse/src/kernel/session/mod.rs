@@ -76,6 +76,17 @@ pub enum Rotation {
     Unknown,
 }
 
+/// Where a session was opened from.
+pub(crate) struct Seen {
+    pub(crate) network: Option<String>,
+    pub(crate) user_agent: Option<String>,
+}
+
+/// A step: where the user's other sessions were opened from, the newest first.
+pub(crate) async fn seen_before(tx: &mut Tx, session: &Session) -> Result<Vec<Seen>, Error> {
+    Ok(sql::seen_before(tx, session.user_id, session.id).await?)
+}
+
 /// A session that has been ended, and when the last of its access tokens will have expired everywhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {

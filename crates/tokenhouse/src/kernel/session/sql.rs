@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Map;
 
-use super::{Ended, Session};
+use super::{Ended, Seen, Session};
 use crate::base::id::{SessionId, UserId};
 use crate::base::store::{Executor, FromRow, Row, StoreError, query};
 
@@ -34,6 +34,15 @@ impl FromRow for Session {
                 None => Map::new(),
                 Some(_) => row.json(13)?,
             },
+        })
+    }
+}
+
+impl FromRow for Seen {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            network: row.get(0)?,
+            user_agent: row.get(1)?,
         })
     }
 }
@@ -174,6 +183,21 @@ pub(super) async fn known_network(
 ) -> Result<bool, StoreError> {
     let one: Option<(i64,)> = query(KNOWN_NETWORK).bind(user).bind(network).optional(on).await?;
     Ok(one.is_some())
+}
+
+const SEEN_BEFORE: &str = "
+    SELECT network, user_agent
+    FROM sessions
+    WHERE user_id = $1 AND id <> $2
+    ORDER BY id DESC
+    LIMIT 200";
+
+pub(super) async fn seen_before(
+    on: &mut impl Executor,
+    user: UserId,
+    except: SessionId,
+) -> Result<Vec<Seen>, StoreError> {
+    query(SEEN_BEFORE).bind(user).bind(except).all(on).await
 }
 
 const END: &str = "

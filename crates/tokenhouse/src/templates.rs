@@ -1,0 +1,44 @@
+//! What is in the binary of `templates/`: the pages, the mails and the texts of each language.
+
+use crate::base::template::Embedded;
+
+macro_rules! embedded {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../templates/", $name)))),*]
+    };
+}
+
+/// Every file under `templates/`; a test finds one that is missing here.
+pub(crate) const EMBEDDED: &[Embedded] = embedded![
+    "languages/de.toml",
+    "languages/en.toml",
+    "languages/fr.toml",
+    "mails/letter.html",
+    "mails/letter.txt",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_in_the_binary() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+        let mut there = Vec::new();
+        for folder in ["languages", "mails", "pages"] {
+            let Ok(entries) = std::fs::read_dir(root.join(folder)) else {
+                continue;
+            };
+            for entry in entries {
+                there.push(format!(
+                    "{folder}/{}",
+                    entry.unwrap().file_name().to_str().unwrap()
+                ));
+            }
+        }
+        there.sort();
+        let mut named: Vec<_> = EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).collect();
+        named.sort();
+        assert_eq!(named, there);
+    }
+}
