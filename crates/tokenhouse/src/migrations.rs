@@ -19,5 +19,6 @@ migrations![
     "0003_tickets",
     "0004_mail",
     "0005_second_factors",
-    "0006_passkeys"
+    "0006_passkeys",
+    "0007_leases"
 ];

@@ -3,7 +3,8 @@
 mod check;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::response::Response;
 use futures_util::future::BoxFuture;
@@ -27,9 +28,10 @@ use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
-use crate::kernel::jobs;
 use crate::kernel::login::LoginAttempt;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
+use crate::kernel::lease::Node;
+use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::migrations::MIGRATIONS;
@@ -408,14 +410,16 @@ impl Builder {
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
+            node: Node::new().map_err(Error::from)?,
             warned_of_unknown_addresses: std::sync::Once::new(),
-            followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
+            following: Looks::new(Timestamp::MIN, Duration::ZERO),
+            notifier: OnceLock::new(),
             settings,
             store,
             clock,
             entropy,
         }));
-        jobs::load_revocations(&house).await?;
+        house.follow().await?;
         if !self.without_jobs {
             house.start_jobs();
         }

@@ -90,6 +90,22 @@ fn stale(api: &Api) {
     api.test.advance(Duration::from_secs(11 * 60));
 }
 
+/// Somebody has shown that mail to Ada arrives.
+async fn verified(api: &Api) {
+    api.change(query("UPDATE users SET email_verified_at = 0 WHERE email_key = $1").bind(ADA)).await;
+}
+
+/// The code in the last mail of this kind.
+async fn mailed_code(api: &Api, kind: &str) -> String {
+    let mails = api.test.mails().await;
+    let mail = mails.iter().rev().find(|mail| mail.kind == kind).unwrap_or_else(|| panic!("no {kind} in {mails:?}"));
+    let words: Vec<&str> = mail.text.split_whitespace().collect();
+    let is_half = |word: &str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let pair = words.windows(2).find(|pair| is_half(pair[0]) && is_half(pair[1]));
+    let pair = pair.unwrap_or_else(|| panic!("no code in {}", mail.text));
+    format!("{} {}", pair[0], pair[1])
+}
+
 on_both_engines! {
     async fn a_login_with_an_app_takes_two_steps(place: &Place) {
         let api = Api::on(place).await;
@@ -562,6 +578,93 @@ on_both_engines! {
         let robot = json!({ "email": "robot@example.org", "password": PASSWORD, "profile": { "robot": true } });
         api.post("/auth/signup", None, robot).await.problem(403, "forbidden");
         assert!(api.house().user_by_name("robot@example.org").await.unwrap().is_none());
+    }
+
+    async fn a_login_by_mail_takes_the_second_step_too(place: &Place) {
+        let api = configured(place, |settings| settings.second_factors.email_code = true).await;
+        let app = with_app(&api, ADA).await;
+        verified(&api).await;
+        api.post("/auth/magic/request", None, json!({ "email": ADA })).await.is(202);
+        let code = mailed_code(&api, "magic").await;
+        let due = api.post("/auth/magic", None, json!({ "email": ADA, "code": code })).await;
+        // A code by mail would show what the mail has shown.
+        assert_eq!(due.problem(401, "mfa_required")["factors"], json!(["totp", "recovery_code"]));
+        let token = mfa_token(&due);
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": token })).await.problem(403, "forbidden");
+        let code = app.fresh_code(&api);
+        let tokens = Tokens::of(&second_step(&api, &token, &code).await.is(200));
+        assert!(api.sessions(&tokens.access).await.iter().any(|one| one["method"] == "magic+totp"));
+    }
+
+    async fn a_password_that_was_reset_is_no_second_factor(place: &Place) {
+        let api = Api::on(place).await;
+        let app = with_app(&api, ADA).await;
+        verified(&api).await;
+        api.post("/auth/password/forgot", None, json!({ "email": ADA })).await.is(202);
+        let code = mailed_code(&api, "reset").await;
+        let body = json!({ "email": ADA, "code": code, "new_password": "another long password" });
+        let answer = api.post("/auth/password/reset", None, body).await.is(204);
+        assert!(answer.body.is_empty());
+        let token = mfa_token(&api.guess(ADA, "another long password").await);
+        let code = app.fresh_code(&api);
+        second_step(&api, &token, &code).await.is(200);
+    }
+
+    async fn a_code_by_mail_stands_in_where_the_settings_let_it(place: &Place) {
+        let api = configured(place, |settings| settings.second_factors.email_code = true).await;
+        let app = with_app(&api, ADA).await;
+        let factors = async || api.guess(ADA, PASSWORD).await.problem(401, "mfa_required")["factors"].clone();
+        // To an address that nobody has shown to be theirs none is sent.
+        assert_eq!(factors().await, json!(["totp", "recovery_code"]));
+        verified(&api).await;
+        assert_eq!(factors().await, json!(["totp", "email_code", "recovery_code"]));
+        let token = half_way(&api, ADA).await;
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": "x" })).await.problem(401, "mfa_expired");
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": token })).await.is(202);
+        let first = mailed_code(&api, "second_step").await;
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": token })).await.is(202);
+        let code = mailed_code(&api, "second_step").await;
+        second_step(&api, &token, &first).await.problem(401, "mfa_invalid");
+        let tokens = Tokens::of(&second_step(&api, &token, &code).await.is(200));
+        second_step(&api, &half_way(&api, ADA).await, &code).await.problem(401, "mfa_invalid");
+        // Not the code of another account, nor one for another purpose.
+        let eve = api.signup("eve@example.org").await;
+        drop(eve);
+        api.post("/auth/magic/request", None, json!({ "email": ADA })).await.is(202);
+        let magic = mailed_code(&api, "magic").await;
+        second_step(&api, &half_way(&api, ADA).await, &magic).await.problem(401, "mfa_invalid");
+        // And it proves again who one is.
+        stale(&api);
+        api.post("/users/me/recovery-codes", Some(&tokens.access), Value::Null).await.problem(401, "fresh_proof_required");
+        api.post("/auth/reauthenticate/email", Some(&tokens.access), Value::Null).await.is(202);
+        let code = mailed_code(&api, "second_step").await;
+        api.post("/auth/reauthenticate", Some(&tokens.access), json!({ "code": code })).await.is(204);
+        api.post("/users/me/recovery-codes", Some(&tokens.access), Value::Null).await.is(201);
+        // It makes no second step due by itself.
+        api.delete("/users/me/totp", Some(&tokens.access), Value::Null).await.is(204);
+        api.login(ADA).await;
+        drop(app);
+    }
+
+    async fn without_the_setting_no_code_is_mailed(place: &Place) {
+        let api = Api::on(place).await;
+        let app = with_app(&api, ADA).await;
+        verified(&api).await;
+        let token = half_way(&api, ADA).await;
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": token })).await.problem(403, "forbidden");
+        api.post("/auth/reauthenticate/email", Some(&app.tokens.access), Value::Null).await.problem(403, "forbidden");
+        assert!(api.test.mails().await.iter().all(|mail| mail.kind != "second_step"));
+    }
+
+    async fn people_are_told_of_every_change(place: &Place) {
+        let api = Api::on(place).await;
+        let app = with_app(&api, ADA).await;
+        api.post("/users/me/recovery-codes", Some(&app.tokens.access), Value::Null).await.is(201);
+        api.delete("/users/me/totp", Some(&app.tokens.access), Value::Null).await.is(204);
+        let told: Vec<_> = api.test.mails().await.iter().map(|mail| mail.kind.clone()).collect();
+        for kind in ["factor_added", "recovery_codes", "factor_removed"] {
+            assert!(told.contains(&kind.to_owned()), "{kind}: {told:?}");
+        }
     }
 
     async fn everybody_may_have_to(place: &Place) {
