@@ -13,4 +13,4 @@ macro_rules! migrations {
     };
 }
 
-migrations!["0001_house", "0002_passwords"];
+migrations!["0001_house", "0002_passwords", "0003_tickets"];

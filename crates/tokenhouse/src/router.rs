@@ -14,6 +14,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::http::observe::observe;
 use crate::base::settings::HttpSettings;
+use crate::kernel::Feature;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::{account, health, keys, session};
 use crate::openapi::{self as description};
@@ -21,12 +22,13 @@ use crate::{docs, features};
 
 /// The routes with their documentation: what is braked per address, then what is not.
 fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
-    let braked = braked_routes().route_layer(from_fn_with_state(house.clone(), limit_by_address));
+    let braked =
+        braked_routes(&house.0.features).route_layer(from_fn_with_state(house.clone(), limit_by_address));
     assembled(braked, &house.0.settings.http)
 }
 
-fn braked_routes() -> OpenApiRouter<Tokenhouse> {
-    let mut braked = features::ALL
+fn braked_routes(features: &[Feature]) -> OpenApiRouter<Tokenhouse> {
+    let mut braked = features
         .iter()
         .fold(session::routes::limited_routes(), |routes, feature| {
             routes.merge((feature.routes)())
@@ -110,7 +112,7 @@ impl Tokenhouse {
 /// The description of every route there can be (OpenAPI 3.1), without a house.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let mut openapi = assembled(braked_routes(), &HttpSettings::default()).into_openapi();
+    let mut openapi = assembled(braked_routes(features::ALL), &HttpSettings::default()).into_openapi();
     description::complete(&mut openapi);
     openapi
 }

@@ -21,6 +21,7 @@ use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
 use crate::base::template::{TemplateError, Templates};
+use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
@@ -324,6 +325,11 @@ impl Builder {
             refresh_tokens,
             hooks: self.hooks,
             templates,
+            features: features::ALL
+                .iter()
+                .filter(|feature| (feature.enabled)(&settings))
+                .copied()
+                .collect(),
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
 
+use super::Feature;
 use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
@@ -72,6 +73,8 @@ pub(crate) struct House {
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
     pub(crate) templates: Templates,
+    /// Those that the settings want.
+    pub(crate) features: Vec<Feature>,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Arc<Observer>,
     pub(crate) address_limit: Option<AddressLimit>,

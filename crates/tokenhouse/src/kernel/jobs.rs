@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::house::{House, Tokenhouse};
-use super::{brake, event};
+use super::{brake, event, ticket};
 use crate::base::clock::before;
 use crate::base::error::Error;
 
@@ -57,6 +57,7 @@ impl Tokenhouse {
             self.tend_keys().await,
             self.sweep_sessions(now).await,
             brake::sweep(&self.0.store, now).await,
+            ticket::sweep(&self.0.store, now).await,
             event::sweep(&self.0.store, before(now, *self.0.settings.events.keep)).await,
             // All of them once more: a node whose clock is far behind writes times that were already asked for.
             self.follow_revocations(Timestamp::MIN).await,

@@ -11,10 +11,12 @@ pub mod keys;
 pub mod login;
 pub(crate) mod metrics;
 pub mod session;
+pub(crate) mod ticket;
 pub mod token;
 
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::base::settings::Settings;
 use house::Tokenhouse;
 
 /// What a feature adds to the house: a plain value, listed once in `features/mod.rs`.
@@ -22,6 +24,8 @@ use house::Tokenhouse;
 pub struct Feature {
     /// Its name in the log and the documentation.
     pub name: &'static str,
+    /// Whether the settings want it.
+    pub enabled: fn(&Settings) -> bool,
     /// Its routes, with their documentation.
     pub routes: fn() -> OpenApiRouter<Tokenhouse>,
 }

@@ -20,6 +20,7 @@ use tokenhouse::{
 use tower::ServiceExt;
 
 use crate::on_both_engines;
+use crate::support::api::Api;
 
 const CUSTOMERS: Migration = Migration {
     name: "0001_customers",
@@ -267,5 +268,21 @@ async fn a_body_is_read_into_the_applications_own_type() {
     ] {
         let (status, _, answer) = send(&router, posting("/greet", content_type, body)).await;
         assert_eq!(status.as_u16(), wanted, "{body}: {answer}");
+    }
+}
+
+on_both_engines! {
+    /// A room that is switched off has no door, and is not described.
+    async fn a_feature_that_is_switched_off_is_not_there(place: &Place) {
+        let api = Api::with(place, |builder| {
+            builder.configure(|settings| settings.features.password = false)
+        })
+        .await;
+        api.post("/auth/login", None, serde_json::json!({ "email": "a@b.example", "password": "x" }))
+            .await
+            .problem(404, "not_found");
+        let described = serde_json::to_value(api.house().openapi()).unwrap();
+        assert!(described["paths"]["/auth/login"].is_null());
+        assert!(described["paths"]["/auth/refresh"].is_object());
     }
 }

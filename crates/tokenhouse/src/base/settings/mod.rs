@@ -52,6 +52,8 @@ settings! {
         section templates: TemplateSettings = TemplateSettings::default(),
         /// The log of what happened.
         section events: EventSettings = EventSettings::default(),
+        /// The rooms of the house; one that is switched off has no routes and no pages.
+        section features: FeatureSettings = FeatureSettings::default(),
     }
 
     /// The database.
@@ -210,6 +212,12 @@ settings! {
         value folder: Option<String> = None,
         /// The language of those whose browser asks for none that is there.
         value language: String = "en".to_owned(),
+    }
+
+    /// The rooms of the house; one that is switched off has no routes and no pages.
+    pub struct FeatureSettings ("features") {
+        /// Sign up, log in and delete an account with a password.
+        value password: bool = true,
     }
 
     /// The log of what happened to accounts.

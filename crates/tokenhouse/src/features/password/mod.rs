@@ -29,6 +29,7 @@ use crate::kernel::session;
 /// The feature, for the list.
 pub(super) const FEATURE: Feature = Feature {
     name: "password",
+    enabled: |settings| settings.features.password,
     routes: routes::routes,
 };
 
