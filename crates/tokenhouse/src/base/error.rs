@@ -38,6 +38,8 @@ pub enum Code {
     InsufficientScope,
     /// The account is known, but may not do that.
     Forbidden,
+    /// Another site made a browser send it, or a form is older than the login.
+    CrossSiteRequest,
     /// The password was right, but the account may not be used.
     AccountDisabled,
     /// Accounts are opened by the operator only.
@@ -86,6 +88,7 @@ impl Code {
         Self::RefreshReused,
         Self::InsufficientScope,
         Self::Forbidden,
+        Self::CrossSiteRequest,
         Self::AccountDisabled,
         Self::SignupClosed,
         Self::NotFound,
@@ -121,6 +124,7 @@ impl Code {
             Self::RefreshReused => (401, "refresh_reused", "The refresh token had been used before"),
             Self::InsufficientScope => (403, "insufficient_scope", "The token lacks a scope"),
             Self::Forbidden => (403, "forbidden", "This account may not do that"),
+            Self::CrossSiteRequest => (403, "cross_site_request", "The request came from another site"),
             Self::AccountDisabled => (403, "account_disabled", "The account is disabled"),
             Self::SignupClosed => (403, "signup_closed", "Sign-up is closed"),
             Self::NotFound => (404, "not_found", "There is no such thing here"),

@@ -29,6 +29,7 @@ use crate::kernel::jobs;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
+use crate::kernel::session::browser::BrowserKeys;
 use crate::migrations::MIGRATIONS;
 use crate::templates::EMBEDDED;
 
@@ -269,6 +270,7 @@ impl Builder {
         settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
         check::check(&settings)?;
         let templates = templates(&settings)?;
+        let look = check::look(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -283,6 +285,7 @@ impl Builder {
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
         let refresh_tokens = RefreshTokens::new(&master);
+        let browser = BrowserKeys::new(&master, &settings.public_url);
         let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
@@ -325,6 +328,8 @@ impl Builder {
             refresh_tokens,
             hooks: self.hooks,
             templates,
+            browser,
+            look,
             features: features::ALL
                 .iter()
                 .filter(|feature| (feature.enabled)(&settings))

@@ -12,7 +12,9 @@ use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
 use super::metrics::Metrics;
+use super::pages::look::Look;
 use super::session::RefreshTokens;
+use super::session::browser::BrowserKeys;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::hashing::HashingPool;
@@ -73,6 +75,8 @@ pub(crate) struct House {
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
     pub(crate) templates: Templates,
+    pub(crate) browser: BrowserKeys,
+    pub(crate) look: Look,
     /// Those that the settings want.
     pub(crate) features: Vec<Feature>,
     pub(crate) metrics: Metrics,

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod keys;
 pub mod login;
 pub(crate) mod metrics;
+pub mod pages;
 pub mod session;
 pub(crate) mod ticket;
 pub mod token;
@@ -18,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::base::settings::Settings;
 use house::Tokenhouse;
+use pages::Pages;
 
 /// What a feature adds to the house: a plain value, listed once in `features/mod.rs`.
 #[derive(Clone, Copy)]
@@ -28,4 +30,6 @@ pub struct Feature {
     pub enabled: fn(&Settings) -> bool,
     /// Its routes, with their documentation.
     pub routes: fn() -> OpenApiRouter<Tokenhouse>,
+    /// What it adds to the pages.
+    pub pages: Pages,
 }

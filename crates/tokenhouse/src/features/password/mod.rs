@@ -2,6 +2,7 @@
 
 pub mod common;
 mod opening;
+mod pages;
 pub mod policy;
 #[cfg(test)]
 mod policy_tests;
@@ -31,6 +32,7 @@ pub(super) const FEATURE: Feature = Feature {
     name: "password",
     enabled: |settings| settings.features.password,
     routes: routes::routes,
+    pages: pages::PAGES,
 };
 
 /// Somebody who wants an account.
