@@ -13,6 +13,8 @@ pub(crate) const EMBEDDED: &[Embedded] = embedded! {
     "languages/de.toml",
     "languages/en.toml",
     "languages/fr.toml",
+    "mails/letter.html",
+    "mails/letter.txt",
     "pages/account.html",
     "pages/activity.html",
     "pages/components.html",

@@ -14,14 +14,17 @@
 //! # });
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::http::Origin;
+use crate::base::mail::Message;
 use crate::base::secret::Secret;
 use crate::builder::Builder;
 use crate::features::password::{SignedUp, Signup};
@@ -36,6 +39,7 @@ pub struct TestHouse {
     /// The house.
     pub house: Tokenhouse,
     clock: Clock,
+    mails: Arc<Mutex<Vec<Message>>>,
     _folder: Option<TempDir>,
 }
 
@@ -64,7 +68,13 @@ impl TestHouse {
     pub async fn at(url: &str, change: impl FnOnce(Builder) -> Builder) -> Self {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().expect("an instant");
         let clock = Clock::manual(start);
+        let mails = Arc::new(Mutex::new(Vec::new()));
+        let caught = Arc::clone(&mails);
         let builder = Tokenhouse::builder()
+            .mailer(move |message| {
+                caught.lock().push(message);
+                std::future::ready(Ok(()))
+            })
             .database(url)
             .configure(|settings| {
                 settings.rate_limit.enabled = false;
@@ -79,6 +89,7 @@ impl TestHouse {
         Self {
             house,
             clock,
+            mails,
             _folder: None,
         }
     }
@@ -105,6 +116,24 @@ impl TestHouse {
     pub async fn follow(&self) {
         self.house.follow().await.expect("the revocations");
         self.house.reload_keys().await.expect("the keys");
+    }
+
+    /// Starts what the house does by itself; the clock of its tokens still stands.
+    pub fn start_jobs(&self) {
+        self.house.start_jobs();
+    }
+
+    /// Whether this house is the one to do this job now, of all on its database.
+    #[expect(clippy::expect_used, reason = "a test wants to fail here")]
+    pub async fn leads(&self, job: &'static str, lasting: Duration) -> bool {
+        self.house.leads(job, lasting).await.expect("a lease")
+    }
+
+    /// The mails that the house has sent since the last call, after those that are due; caught, and sent to nobody.
+    #[expect(clippy::expect_used, reason = "a test wants to fail here")]
+    pub async fn mails(&self) -> Vec<Message> {
+        self.house.deliver_mail().await.expect("the mail");
+        std::mem::take(&mut *self.mails.lock())
     }
 
     /// What the hashing threads have done.

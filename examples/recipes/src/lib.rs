@@ -24,7 +24,7 @@ pub fn rules(builder: Builder, config: &Config) -> Builder {
             settings.tokens.secret = Some(config.secret.clone());
             settings.tokens.access_lifetime = config.access_lifetime;
             // Whoever signs up here becomes a submitter too, which the house's own door does not know.
-            settings.signup.enabled = false;
+            settings.signup.mode = tokenhouse::settings::SignupMode::Closed;
         })
         .payload(|_, claims| {
             Claims {

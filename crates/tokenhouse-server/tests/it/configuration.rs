@@ -81,14 +81,14 @@ fn the_environment_wins_over_dotenv_over_the_file_over_the_default() {
     );
     place.write(
         "tokenhouse.toml",
-        "[tokens]\nleeway = \"1s\"\n[events]\nkeep = \"1d\"\n[signup]\nenabled = false\n",
+        "[tokens]\nleeway = \"1s\"\n[events]\nkeep = \"1d\"\n[signup]\nmode = \"closed\"\n",
     );
     let said = place.run(&["config", "check"]);
     assert_eq!(said.err, "");
     for told in [
         "leeway = \"3s\" # TOKENHOUSE_TOKENS__LEEWAY",
         "keep = \"2d\" # .env: TOKENHOUSE_EVENTS__KEEP",
-        "enabled = false # tokenhouse.toml:6",
+        "mode = \"closed\" # tokenhouse.toml:6",
         "access_lifetime = \"15m\"\n",
         "database_url = \"(hidden)\" # DATABASE_URL",
         "allowed_origins = [\"https://a.example\", \"https://b.example\"]",

@@ -2,12 +2,14 @@
 "use strict";
 
 // Times in the person's own zone and writing.
+const page = document.documentElement.lang;
+const writing = navigator.languages.find((language) => language.split("-")[0] === page.split("-")[0]) ?? page;
 for (const time of document.querySelectorAll("time[datetime]")) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.valueOf())) continue;
   const style = time.dataset.style === "date" ? { dateStyle: "long" } : { dateStyle: "long", timeStyle: "short" };
   time.title = time.textContent.trim();
-  time.textContent = new Intl.DateTimeFormat(document.documentElement.lang, style).format(at);
+  time.textContent = new Intl.DateTimeFormat(writing, style).format(at);
 }
 
 // A look at the password one has typed.

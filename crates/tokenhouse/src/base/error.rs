@@ -44,6 +44,10 @@ pub enum Code {
     AccountDisabled,
     /// Accounts are opened by the operator only.
     SignupClosed,
+    /// The house sends no mail, which this would need.
+    MailDisabled,
+    /// The address has not been verified yet: the mail that was sent to it says how.
+    EmailUnverified,
     /// There is no such path, or no such thing of yours.
     NotFound,
     /// The path is there, for the methods in the `Allow` header.
@@ -91,6 +95,8 @@ impl Code {
         Self::CrossSiteRequest,
         Self::AccountDisabled,
         Self::SignupClosed,
+        Self::MailDisabled,
+        Self::EmailUnverified,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -127,6 +133,8 @@ impl Code {
             Self::CrossSiteRequest => (403, "cross_site_request", "The request came from another site"),
             Self::AccountDisabled => (403, "account_disabled", "The account is disabled"),
             Self::SignupClosed => (403, "signup_closed", "Sign-up is closed"),
+            Self::MailDisabled => (403, "mail_disabled", "This house sends no mail"),
+            Self::EmailUnverified => (403, "email_unverified", "The e-mail address is not verified"),
             Self::NotFound => (404, "not_found", "There is no such thing here"),
             Self::MethodNotAllowed => (405, "method_not_allowed", "The method is not allowed here"),
             Self::RequestTimeout => (408, "request_timeout", "The request took too long to arrive"),

@@ -1,4 +1,4 @@
-//! Tools that know nothing of accounts: time, chance, ids, secrets, settings, the store, errors, HTTP, templates.
+//! Tools that know nothing of accounts: time, chance, ids, secrets, settings, the store, errors, HTTP, mail, templates.
 
 pub mod clock;
 pub mod entropy;
@@ -6,6 +6,7 @@ pub mod error;
 pub mod hashing;
 pub mod http;
 pub mod id;
+pub mod mail;
 pub mod metrics;
 pub mod secret;
 pub mod settings;

@@ -9,9 +9,12 @@ use super::BuildError;
 use crate::base::hashing::{Argon2Costs, HashingOptions};
 use crate::base::http::address::TrustedProxies;
 use crate::base::http::page;
-use crate::base::settings::Settings;
+use crate::base::mail::smtp::{Encryption, Smtp};
+use crate::base::mail::{MailerHook, Sender};
+use crate::base::settings::{Settings, SignupMode};
 use crate::features::password::policy::PasswordPolicy;
 use crate::kernel::keys;
+use crate::kernel::mail::Way;
 use crate::kernel::pages::look::Look;
 
 impl Settings {
@@ -27,6 +30,7 @@ impl Settings {
         trusted_proxies(self)?;
         cors(self)?;
         look(self)?;
+        way_of_mail(self, None)?;
         Ok(())
     }
 }
@@ -104,6 +108,14 @@ pub(super) fn check(settings: &Settings) -> Result<(), BuildError> {
         ("database.acquire_timeout", settings.database.acquire_timeout),
         ("database.statement_timeout", settings.database.statement_timeout),
         ("http.body_timeout", settings.http.body_timeout),
+        ("mail.timeout", settings.mail.timeout),
+        ("mail.give_up_after", settings.mail.give_up_after),
+        ("mail.per_address_interval", settings.mail.per_address_interval),
+        ("mail.per_network_interval", settings.mail.per_network_interval),
+        ("links.verify", settings.links.verify),
+        ("links.reset", settings.links.reset),
+        ("links.magic", settings.links.magic),
+        ("links.invitation", settings.links.invitation),
     ];
     if let Some((key, _)) = waits.into_iter().find(|(_, wait)| wait.is_zero()) {
         return Err(setting(key, "must be longer than 0s, or nothing is ever in time"));
@@ -111,6 +123,88 @@ pub(super) fn check(settings: &Settings) -> Result<(), BuildError> {
     PasswordPolicy::of(&settings.passwords)
         .validate()
         .map_err(|error| setting("passwords", error.to_string()))
+}
+
+/// How mail leaves, if it does.
+pub(super) fn way_of_mail(settings: &Settings, own: Option<MailerHook>) -> Result<Option<Way>, BuildError> {
+    if let Some(function) = own {
+        return Ok(Some(Way::Function(function)));
+    }
+    let mail = &settings.mail;
+    let Some(host) = &mail.host else {
+        return Ok(None);
+    };
+    let from = mail.from.as_deref().ok_or_else(|| {
+        setting(
+            "mail.from",
+            "must be set where mail.host is: `Example <no-reply@example.com>`",
+        )
+    })?;
+    let sender = Sender::parse(from).map_err(|error| setting("mail.from", error.to_string()))?;
+    let sender = match &mail.reply_to {
+        Some(reply_to) => sender
+            .answered_at(reply_to)
+            .map_err(|error| setting("mail.reply_to", error.to_string()))?,
+        None => sender,
+    };
+    if mail.encryption == Encryption::None && !is_loopback(host) {
+        return Err(setting(
+            "mail.encryption",
+            "may be `none` only where mail.host is on this machine: links and codes that let people in would travel \
+             in the clear",
+        ));
+    }
+    let credentials = match (&mail.username, &mail.password) {
+        (Some(name), Some(password)) => Some((name.clone(), password.clone())),
+        (None, None) => None,
+        (Some(_), None) => return Err(setting("mail.password", "must be set where mail.username is")),
+        (None, Some(_)) => return Err(setting("mail.username", "must be set where mail.password is")),
+    };
+    let authorities = match &mail.ca_file {
+        Some(file) => Some(
+            std::fs::read(file)
+                .map_err(|error| setting("mail.ca_file", format!("{file} cannot be read: {error}")))?,
+        ),
+        None => None,
+    };
+    let hello = url::Url::parse(&settings.public_url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_else(|| "localhost".to_owned());
+    let smtp = Smtp {
+        host: host.clone(),
+        port: if mail.port == 0 {
+            mail.encryption.usual_port()
+        } else {
+            mail.port
+        },
+        encryption: mail.encryption,
+        credentials,
+        authorities,
+        hello,
+        timeout: *mail.timeout,
+    };
+    Ok(Some(Way::Smtp(Box::new(smtp), sender)))
+}
+
+/// What would keep everybody out where no mail is sent.
+pub(super) fn needs_no_mail(settings: &Settings) -> Result<(), BuildError> {
+    let how = "needs mail: set mail.host and mail.from, or give the builder a `mailer`";
+    if settings.signup.require_verified_email {
+        return Err(setting("signup.require_verified_email", how));
+    }
+    if settings.signup.mode == SignupMode::Invitation {
+        return Err(setting("signup.mode", format!("`invitation` {how}")));
+    }
+    Ok(())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 pub(super) fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {

@@ -3,7 +3,8 @@
 mod check;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::response::Response;
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use crate::base::hashing::HashingPool;
 use crate::base::http::Problem;
 use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::{Observer, ProblemRenderer};
+use crate::base::mail::{Message, Undelivered};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
 use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
@@ -25,8 +27,9 @@ use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
-use crate::kernel::jobs;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
+use crate::kernel::lease::Node;
+use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::kernel::session::browser::BrowserKeys;
@@ -192,6 +195,26 @@ impl Builder {
         self
     }
 
+    /// The application's own way of sending mail, in the place of SMTP. What it gives back decides what becomes of a
+    /// mail: it was sent, it is tried again later, or never. It must be quick to give up (`mail.timeout`).
+    ///
+    /// ```
+    /// # use tokenhouse::{Tokenhouse, mail::{Message, Undelivered}};
+    /// # async fn post(_: &str) -> Result<(), String> { Ok(()) }
+    /// let builder = Tokenhouse::builder().mailer(|message: Message| async move {
+    ///     let body = format!("{}: {}\n\n{}", message.to, message.subject, message.text);
+    ///     post(&body).await.map_err(Undelivered::for_now)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn mailer<F>(mut self, mailer: impl Fn(Message) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Undelivered>> + Send + 'static,
+    {
+        self.hooks.mailer = Some(Arc::new(move |message| Box::pin(mailer(message))));
+        self
+    }
+
     /// How errors look, in the place of problem documents. The headers that the protocols ask for stay.
     #[must_use]
     pub fn problems(mut self, renderer: impl Fn(&Problem) -> Response + Send + Sync + 'static) -> Self {
@@ -269,6 +292,10 @@ impl Builder {
         let mut settings = self.settings;
         settings.public_url = settings.public_url.trim_end_matches('/').to_owned();
         check::check(&settings)?;
+        let mail = check::way_of_mail(&settings, self.hooks.mailer.clone())?;
+        if mail.is_none() {
+            check::needs_no_mail(&settings)?;
+        }
         let templates = templates(&settings)?;
         let look = check::look(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
@@ -327,25 +354,28 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
-            templates,
             browser,
             look,
+            mail,
             features: features::ALL
                 .iter()
                 .filter(|feature| (feature.enabled)(&settings))
                 .copied()
                 .collect(),
+            templates,
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
+            node: Node::new().map_err(Error::from)?,
             warned_of_unknown_addresses: std::sync::Once::new(),
-            followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
+            following: Looks::new(Timestamp::MIN, Duration::ZERO),
+            notifier: OnceLock::new(),
             settings,
             store,
             clock,
             entropy,
         }));
-        jobs::load_revocations(&house).await?;
+        house.follow().await?;
         if !self.without_jobs {
             house.start_jobs();
         }

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -80,7 +81,7 @@ pub(crate) type Turns = parking_lot::Mutex<HashMap<BrakeKey, Arc<Semaphore>>>;
 pub(crate) struct BrakeKey(Vec<u8>);
 
 impl BrakeKey {
-    fn of(parts: &[&[u8]]) -> Self {
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
         let mut context = Context::new(&SHA256);
         for part in parts {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -100,6 +101,62 @@ const TRY: &str = "
             ELSE $2
         END
     WHERE brakes.theoretical_arrival <= $6 OR brakes.theoretical_arrival > $4";
+
+/// How often something may happen: so often at once, then once an interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) burst: u32,
+    pub(crate) interval: Duration,
+}
+
+impl Pace {
+    fn interval(self) -> i64 {
+        i64::try_from(self.interval.as_micros())
+            .unwrap_or(i64::MAX / 1024)
+            .max(1)
+    }
+
+    fn tolerance(self) -> i64 {
+        self.interval().saturating_mul(i64::from(self.burst.max(1)) - 1)
+    }
+}
+
+/// A step: counts one more, unless that would be too many.
+pub(crate) async fn admit(
+    on: &mut impl Executor,
+    key: &BrakeKey,
+    pace: Pace,
+    now: jiff::Timestamp,
+) -> Result<bool, StoreError> {
+    let (interval, tolerance, micros) = (pace.interval(), pace.tolerance(), now.as_microsecond());
+    // Further ahead than it is ever set, it was set before the clock went back.
+    let furthest = micros.saturating_add(tolerance).saturating_add(interval);
+    let counted = query(TRY)
+        .bind(key.0.clone())
+        .bind(micros.saturating_add(interval))
+        .bind(micros)
+        .bind(furthest)
+        .bind(interval)
+        .bind(micros.saturating_add(tolerance))
+        .execute(on)
+        .await?;
+    Ok(counted > 0)
+}
+
+/// How long until one more is admitted.
+pub(crate) async fn wait(
+    on: &mut impl Executor,
+    key: &BrakeKey,
+    pace: Pace,
+    now: jiff::Timestamp,
+) -> Result<Duration, StoreError> {
+    let due: Option<(i64,)> = query(READ).bind(key.0.clone()).optional(on).await?;
+    let wait = due.map_or(pace.interval(), |(due,)| {
+        due.saturating_sub(pace.tolerance())
+            .saturating_sub(now.as_microsecond())
+    });
+    Ok(Duration::from_micros(u64::try_from(wait.max(1)).unwrap_or(1)))
+}
 
 const READ: &str = "SELECT theoretical_arrival FROM brakes WHERE id = $1";
 
@@ -152,39 +209,19 @@ impl Tokenhouse {
         let counted_try = Try::wait(self, key, settings.account_burst).await;
         let key = counted_try.key();
         let now = self.0.clock.now();
-        let interval = i64::try_from(settings.account_interval.as_micros())
-            .unwrap_or(i64::MAX / 1024)
-            .max(1);
-        let tolerance = interval.saturating_mul(i64::from(settings.account_burst.max(1)) - 1);
-        let micros = now.as_microsecond();
-        // Further ahead than it is ever set, it was set before the clock went back.
-        let furthest = micros.saturating_add(tolerance).saturating_add(interval);
-        let counted = query(TRY)
-            .bind(key.0.clone())
-            .bind(micros.saturating_add(interval))
-            .bind(micros)
-            .bind(furthest)
-            .bind(interval)
-            .bind(micros.saturating_add(tolerance))
-            .execute(&mut self.0.store.single())
-            .await?;
-        if counted > 0 {
+        let pace = Pace {
+            burst: settings.account_burst,
+            interval: *settings.account_interval,
+        };
+        if admit(&mut self.0.store.single(), key, pace, now).await? {
             return Ok(Some(counted_try));
         }
-        let due: Option<(i64,)> = query(READ)
-            .bind(key.0.clone())
-            .optional(&mut self.0.store.read().await?)
-            .await?;
-        let wait = due
-            .map_or(interval, |(due,)| {
-                due.saturating_sub(tolerance).saturating_sub(micros)
-            })
-            .max(1);
+        let wait = wait(&mut self.0.store.read().await?, key, pace, now).await?;
         self.0.metrics.logins.braked.inc();
         Err(Error::new(
             Code::AccountLocked,
             "too many wrong passwords for this account; wait before the next try",
         )
-        .retry_after(std::time::Duration::from_micros(u64::try_from(wait).unwrap_or(0))))
+        .retry_after(wait))
     }
 }

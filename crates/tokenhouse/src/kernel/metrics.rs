@@ -1,5 +1,7 @@
 //! What the house counts, each handle resolved once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -30,6 +32,15 @@ pub(crate) struct RefreshCounters {
     pub(crate) refused: Counter,
 }
 
+/// Mails by what became of them, and how many are not out, as last counted.
+pub(crate) struct MailCounters {
+    pub(crate) sent: Counter,
+    pub(crate) deferred: Counter,
+    pub(crate) dead: Counter,
+    pub(crate) waiting: AtomicU64,
+    pub(crate) in_vain: AtomicU64,
+}
+
 /// Everything counted.
 pub(crate) struct Metrics {
     pub(crate) registry: Registry,
@@ -37,6 +48,7 @@ pub(crate) struct Metrics {
     pub(crate) logins: LoginCounters,
     pub(crate) refreshes: RefreshCounters,
     pub(crate) signups: Counter,
+    pub(crate) mails: MailCounters,
 }
 
 impl Metrics {
@@ -50,6 +62,7 @@ impl Metrics {
         };
         let login = outcomes("tokenhouse_logins", "Logins by outcome");
         let refresh = outcomes("tokenhouse_refreshes", "Refreshes by outcome");
+        let mail = outcomes("tokenhouse_mails", "Attempts to send a mail by outcome");
         let logins = LoginCounters {
             succeeded: login("succeeded"),
             wrong: login("wrong"),
@@ -63,6 +76,13 @@ impl Metrics {
             reused: refresh("reused"),
             refused: refresh("refused"),
         };
+        let mails = MailCounters {
+            sent: mail("sent"),
+            deferred: mail("deferred"),
+            dead: mail("dead"),
+            waiting: AtomicU64::new(0),
+            in_vain: AtomicU64::new(0),
+        };
         let signups = Counter::default();
         registry.register(
             "tokenhouse_signups",
@@ -75,6 +95,7 @@ impl Metrics {
             logins,
             refreshes,
             signups,
+            mails,
         }
     }
 }
@@ -131,6 +152,20 @@ impl Tokenhouse {
             "Sessions whose access tokens are refused",
             revoked,
         );
+        if self.sends_mail() {
+            write_gauge(
+                &mut out,
+                "tokenhouse_mails_waiting",
+                "Mails that are to be sent",
+                self.0.metrics.mails.waiting.load(Ordering::Relaxed),
+            );
+            write_gauge(
+                &mut out,
+                "tokenhouse_mails_dead",
+                "Mails that were given up",
+                self.0.metrics.mails.in_vain.load(Ordering::Relaxed),
+            );
+        }
         out.push_str("# EOF\n");
         out
     }

@@ -175,7 +175,7 @@ on_both_engines! {
     }
 
     async fn sign_up_can_be_closed(place: &Place) {
-        let api = configured(place, |settings| settings.signup.enabled = false).await;
+        let api = configured(place, |settings| settings.signup.mode = tokenhouse::settings::SignupMode::Closed).await;
         signup(&api, json!({ "email": "ada@example.org", "password": PASSWORD })).await.problem(403, "signup_closed");
         assert!(api.house().users(None, 10).await.unwrap().is_empty());
     }

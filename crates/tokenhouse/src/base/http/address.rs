@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
-use http::header::USER_AGENT;
+use http::HeaderName;
+use http::header::{ACCEPT_LANGUAGE, USER_AGENT};
 use http::request::Parts;
 use ipnet::{IpNet, Ipv6Net};
 
 /// Device facts longer than this tell nothing more.
-const USER_AGENT_CHARACTERS: usize = 200;
+const LINE_CHARACTERS: usize = 200;
 
 /// Where a request comes from: kept with the session, so that people recognise their devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// What the client calls itself.
     pub user_agent: Option<String>,
+    /// The languages its user reads, as `Accept-Language` says it.
+    pub languages: Option<String>,
 }
 
 impl Origin {
@@ -111,18 +114,22 @@ where
             .map(|info| info.0.ip());
         Ok(Self {
             address: peer.map(|peer| TrustedProxies::from_ref(state).client(peer, parts).to_canonical()),
-            user_agent: parts
-                .headers
-                .get(USER_AGENT)
-                .map(|value| String::from_utf8_lossy(value.as_bytes()))
-                .map(|text| {
-                    text.chars()
-                        .filter(|c| !c.is_control())
-                        .take(USER_AGENT_CHARACTERS)
-                        .collect()
-                }),
+            user_agent: line(parts, &USER_AGENT),
+            languages: line(parts, &ACCEPT_LANGUAGE),
         })
     }
+}
+
+/// What a header says, bounded.
+fn line(parts: &Parts, name: &HeaderName) -> Option<String> {
+    let value = parts.headers.get(name)?;
+    let text = String::from_utf8_lossy(value.as_bytes());
+    Some(
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(LINE_CHARACTERS)
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -184,7 +191,7 @@ mod tests {
         let network = |text: &str| {
             Origin {
                 address: text.parse().ok(),
-                user_agent: None,
+                ..Origin::default()
             }
             .network()
             .unwrap()

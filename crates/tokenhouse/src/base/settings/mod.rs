@@ -14,6 +14,7 @@ use tokenhouse_verify::Algorithm;
 
 pub use self::period::Period;
 pub use self::table::OptionDoc;
+pub use super::mail::smtp::Encryption;
 use super::secret::Secret;
 
 settings! {
@@ -40,6 +41,10 @@ settings! {
         section accounts: AccountSettings = AccountSettings::default(),
         /// Who may open an account.
         section signup: SignupSettings = SignupSettings::default(),
+        /// How mail leaves the house.
+        section mail: MailSettings = MailSettings::default(),
+        /// How long links and codes in mails are good.
+        section links: LinkSettings = LinkSettings::default(),
         /// Brakes on guessing.
         section rate_limit: RateLimitSettings = RateLimitSettings::default(),
         /// How requests are taken.
@@ -101,8 +106,12 @@ settings! {
         value refresh_grace: Period = Period::seconds(30),
         /// Sessions a user may have at once; one more ends the one longest unused.
         value max_per_user: u32 = 100,
-        /// How long a revocation may take to reach a node that did not make it.
+        /// How often a node reads what others revoked, on top of what PostgreSQL tells it at once.
         value revocation_poll: Period = Period::millis(500),
+        /// A token is accepted only by a node that has known everything that was revoked this long ago. One that does
+        /// not, as its database is slow or away, asks before it accepts, and answers 503 when it cannot. Longer lets
+        /// tokens be checked through an outage of the database, those revoked meanwhile too; 0 s asks at every check.
+        value revocation_staleness: Period = Period::seconds(1),
     }
 
     /// Passwords: how they are hashed and which are acceptable (NIST SP 800-63B-4).
@@ -140,11 +149,74 @@ settings! {
 
     /// Who may open an account.
     pub struct SignupSettings ("signup") {
-        /// Whether strangers may sign up; when not, accounts are made with `tokenhouse user create`.
-        value enabled: bool = true,
+        /// Who may: `open`, everybody; `invitation`, whoever was sent one (`tokenhouse user invite`); `closed`, nobody,
+        /// and accounts are made with `tokenhouse user create`.
+        value mode: SignupMode = SignupMode::Open,
+        /// The part behind the `@` that addresses must have, such as `example.com`; without any, all may. It is no proof
+        /// that an address is its owner's: that is `require_verified_email`.
+        value allowed_domains: Vec<String> = Vec::new(),
+        /// Whether an address must be verified before its account can be logged in to. A sign-up then answers 202, and
+        /// the mail that it sends says how to go on.
+        value require_verified_email: bool = false,
         /// Say so when an address or a name is taken (409). When false, sign-up answers the same 202 for both,
-        /// and a new user logs in afterwards.
+        /// and a new user logs in afterwards; whoever has the address is told of the attempt by mail.
         value reveal_taken: bool = true,
+    }
+
+    /// How mail leaves the house: by an SMTP server, or by a function of the application's own. With neither there is no
+    /// mail, and what needs it is refused.
+    pub struct MailSettings ("mail") {
+        /// The SMTP server that takes mail.
+        value host: Option<String> = None,
+        /// Its port; 0 means the usual one: 465 with `tls`, 587 with `starttls`, 25 with `none`.
+        value port: u16 = 0,
+        /// `tls` from the first byte, `starttls`, or `none`, which only a server on a loopback address may have.
+        value encryption: Encryption = Encryption::Tls,
+        /// The user name there, if it asks for one.
+        value username: Option<String> = None,
+        /// The password there.
+        secret password: Option<Secret> = None,
+        /// A file of a certificate, in PEM, that the server's is signed by, when no well-known authority did.
+        value ca_file: Option<String> = None,
+        /// Who mails are from: `Example <no-reply@example.com>`.
+        value from: Option<String> = None,
+        /// Where answers go.
+        value reply_to: Option<String> = None,
+        /// How long connecting may take, and then each mail.
+        value timeout: Period = Period::seconds(30),
+        /// Connections to the server at once, for each node.
+        value connections: usize = 2,
+        /// A mail that could not be sent for this long is given up, and kept for the operator.
+        value give_up_after: Period = Period::days(2),
+        /// How long it is remembered that a mail was sent or given up.
+        value keep: Period = Period::days(30),
+        /// Mails that may be asked for to one address at once, such as for a forgotten password; then one an interval.
+        value per_address: u32 = 5,
+        /// That interval.
+        value per_address_interval: Period = Period::minutes(12),
+        /// Mails that may be asked for from one network (an IPv4 address, or an IPv6 /64) at once; then one an interval.
+        value per_network: u32 = 30,
+        /// That interval.
+        value per_network_interval: Period = Period::seconds(30),
+        /// Tell people when their account is logged in to from a device or network it was not used from before.
+        value new_device: bool = true,
+    }
+
+    /// How long links and codes in mails are good.
+    pub struct LinkSettings ("links") {
+        /// To verify an address, or to confirm a new one.
+        value verify: Period = Period::minutes(24 * 60),
+        /// To choose a new password.
+        value reset: Period = Period::minutes(60),
+        /// To log in.
+        value magic: Period = Period::minutes(15),
+        /// To sign up by invitation.
+        value invitation: Period = Period::days(7),
+        /// Where links lead when the application has pages of its own: its address, to which `/verify?token=…`,
+        /// `/reset?token=…` and so on are added. Without it they lead to the pages of the house.
+        value pages: Option<String> = None,
+        /// To take a change of address back, from the old one; 0 s offers no such link.
+        value undo: Period = Period::days(3),
     }
 
     /// Brakes on guessing.
@@ -183,6 +255,12 @@ settings! {
         value revocation_feed: bool = true,
     }
 
+    /// The rooms of the house; one that is switched off has no routes and no pages.
+    pub struct FeatureSettings ("features") {
+        /// Sign up, log in and delete an account with a password.
+        value password: bool = true,
+    }
+
     /// The pages that people sign in and look after their account with, under `/account`.
     pub struct PageSettings ("pages") {
         /// Serve them.
@@ -217,17 +295,24 @@ settings! {
         value language: String = "en".to_owned(),
     }
 
-    /// The rooms of the house; one that is switched off has no routes and no pages.
-    pub struct FeatureSettings ("features") {
-        /// Sign up, log in and delete an account with a password.
-        value password: bool = true,
-    }
-
     /// The log of what happened to accounts.
     pub struct EventSettings ("events") {
         /// How long events are kept.
         value keep: Period = Period::days(365),
     }
+}
+
+/// Who may sign up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignupMode {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Whoever was invited.
+    Invitation,
+    /// Nobody.
+    Closed,
 }
 
 /// What a sign-up must give.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokenhouse_verify::Algorithm;
 
-use super::{Identifier, Period, Secret};
+use super::{Encryption, Identifier, Period, Secret, SignupMode};
 
 /// What an operator should know of one option.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ show! {
     Period => |value| format!("\"{value}\""),
     Algorithm => |value| format!("\"{value}\""),
     Identifier => |value| format!("\"{value:?}\"").to_lowercase(),
+    SignupMode => |value| format!("\"{value:?}\"").to_lowercase(),
+    Encryption => |value| format!("\"{value:?}\"").to_lowercase(),
     Secret => |value| format!("{:?}", value.expose()),
     Vec<String> => |value| format!("{value:?}"),
     BTreeMap<String, serde_json::Value> => |_value| "{}".to_owned(),

@@ -20,6 +20,7 @@ use crate::base::hashing::{HashingError, StoredHash};
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
+use crate::base::settings::SignupMode;
 use crate::kernel::Feature;
 use crate::kernel::account::{self, NewUser, Opened, User};
 use crate::kernel::event::{self, Event};
@@ -74,7 +75,7 @@ impl Tokenhouse {
     /// # Errors
     /// `signup_closed`; `invalid_fields` with every fault; `email_taken`, `username_taken`; `overloaded`.
     pub async fn sign_up(&self, signup: Signup, origin: &Origin) -> Result<SignedUp, Error> {
-        if !self.0.settings.signup.enabled {
+        if self.0.settings.signup.mode != SignupMode::Open {
             return Err(Error::new(
                 Code::SignupClosed,
                 "accounts are opened by whoever runs this service",

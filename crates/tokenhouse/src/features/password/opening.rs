@@ -39,7 +39,7 @@ impl Tokenhouse {
     /// rows, and the decision whether its user is logged in. The password has been checked and hashed
     /// before; what follows must be short, since others wait for their turn to write.
     ///
-    /// A taken name is told whatever `signup.reveal_taken` says, and `signup.enabled` is not asked: both are about the
+    /// A taken name is told whatever `signup.reveal_taken` says, and `signup.mode` is not asked: both are about the
     /// house's own door, and this is for doors of the application's.
     ///
     /// # Errors

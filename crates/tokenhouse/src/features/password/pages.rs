@@ -12,7 +12,7 @@ use super::{Login, SignedUp, Signup};
 use crate::base::error::{Code, Error};
 use crate::base::http::{Fields, cookie, page};
 use crate::base::id::UserId;
-use crate::base::settings::Identifier;
+use crate::base::settings::{Identifier, SignupMode};
 use crate::base::template;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::pages::{FormState, Member, Pages, Part, Posted, SignIn, Visit, done, query};
@@ -48,7 +48,7 @@ fn sign_in_part(visit: &Visit) -> BoxFuture<'_, Result<Option<Part>, Error>> {
             Identifier::Username => "username",
             Identifier::Both | Identifier::Either => "either",
         },
-        sign_up: settings.signup.enabled,
+        sign_up: settings.signup.mode != SignupMode::Closed,
     };
     let part = Part {
         order: 20,
@@ -106,7 +106,7 @@ fn sign_up_page(visit: &Visit, return_to: Option<String>, form: FormState) -> Re
         email,
         username,
         password_min: settings.passwords.min_length,
-        closed: !settings.signup.enabled,
+        closed: settings.signup.mode == SignupMode::Closed,
         form,
     };
     let status = if page.closed {

@@ -15,8 +15,10 @@ use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
 use crate::kernel::account::User;
 use crate::kernel::house::Tokenhouse;
+use crate::kernel::look::unknown;
 
-/// A verified access token; no database is asked, so it is as quick as a look-up.
+/// A verified access token. No database is asked while this node follows what is revoked, so it is as quick as a
+/// look-up.
 ///
 /// ```
 /// use tokenhouse::{AccessToken, Error};
@@ -189,12 +191,19 @@ impl std::ops::Deref for CurrentUser {
 pub struct MaybeUser(pub Option<CurrentUser>);
 
 impl Tokenhouse {
-    /// Checks an access token: signature, issuer, audience, time and revocation.
+    /// Checks an access token by what this node knows: signature, issuer, audience, time and revocation.
+    /// [`authenticate`](Self::authenticate) can ask the database too.
     ///
     /// # Errors
-    /// `token_invalid`, `token_expired`, `token_revoked`.
+    /// `token_invalid`, `token_expired`, `token_revoked`; `unavailable` when it is not known what was revoked lately.
     pub fn verify(&self, token: &str) -> Result<AccessToken, Error> {
-        self.check(token).map_err(refused)
+        let known = self.known();
+        let checked = self.check(token).map_err(refused)?;
+        if self.is_recent(known) {
+            Ok(checked)
+        } else {
+            Err(unknown())
+        }
     }
 
     fn check(&self, token: &str) -> Result<AccessToken, Rejection> {
@@ -202,13 +211,26 @@ impl Tokenhouse {
         self.0.verifier.verify_at(token, now).map(AccessToken)
     }
 
-    /// The same for a request: a key that this node does not know may be one that another node has just begun to
-    /// sign with.
-    async fn authenticate(&self, token: &str) -> Result<AccessToken, Error> {
-        match self.check(token) {
-            Err(Rejection::UnknownKey { .. }) if self.look_for_new_keys().await => self.verify(token),
-            checked => checked.map_err(refused),
+    /// Checks an access token as every door of the house does: by what this node knows, which costs no more than a
+    /// look-up; and by the database where that is too old, or where another node may have begun to sign with a new key.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub async fn authenticate(&self, token: &str) -> Result<AccessToken, Error> {
+        let known = self.known();
+        let checked = match self.check(token) {
+            Err(Rejection::UnknownKey { .. }) => {
+                self.look_for_new_keys().await?;
+                self.check(token)
+            }
+            checked => checked,
         }
+        .map_err(refused)?;
+        if self.is_recent(known) {
+            return Ok(checked);
+        }
+        self.become_recent().await?;
+        self.check(token).map_err(refused)
     }
 
     async fn current_user(&self, token: AccessToken) -> Result<CurrentUser, Error> {

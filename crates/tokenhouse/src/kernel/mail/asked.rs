@@ -1,0 +1,137 @@
+//! Mails that somebody asks for with nothing but an address: to verify it, to choose a new password, to log in. The
+//! answer is the same whether an account has the address or not, and so is the work: the same statements in the same
+//! order, with a decoy where nobody deserves the mail. Asking is braked per network, and the mails to one address are
+//! counted, for addresses without an account alike.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Content, Facts, Mail, enqueue};
+use crate::base::clock::after;
+use crate::base::error::{Code, Error};
+use crate::base::http::Origin;
+use crate::base::id::UserId;
+use crate::base::store::Tx;
+use crate::kernel::account::Email;
+use crate::kernel::brake::{self, BrakeKey, Pace};
+use crate::kernel::house::Tokenhouse;
+use crate::kernel::ticket::{self, NewTicket, Purpose};
+
+/// A mail with a link, and perhaps a code, to whoever has an address.
+pub(crate) struct Asked<'a> {
+    /// What the link is good for.
+    pub(crate) purpose: Purpose,
+    /// The mail's kind.
+    pub(crate) kind: &'static str,
+    /// The page that the link leads to.
+    pub(crate) page: &'static str,
+    pub(crate) lifetime: Duration,
+    pub(crate) with_code: bool,
+    pub(crate) to: &'a Email,
+    /// Whose account the ticket touches.
+    pub(crate) user: Option<UserId>,
+    /// Whether there is anybody who should get it.
+    pub(crate) deserved: bool,
+    pub(crate) data: Value,
+    pub(crate) language: &'a str,
+    pub(crate) places: Vec<(String, String)>,
+    pub(crate) origin: &'a Origin,
+}
+
+/// A step: the ticket and the mail that carries it; or the same work for nothing.
+pub(crate) async fn ask(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    asked: Asked<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if !house.sends_mail() {
+        return Ok(());
+    }
+    let within = house.may_mail(tx, asked.to, now).await?;
+    let deserved = within && asked.deserved;
+    // A decoy has the subject of a real ticket, so that a code that is guessed is counted the same. But asking too often
+    // must not retire the code that somebody was sent.
+    let subject = if within {
+        asked.to.key().to_owned()
+    } else {
+        format!("beyond {}", asked.to.key())
+    };
+    let issued = ticket::issue(
+        tx,
+        house,
+        NewTicket {
+            purpose: asked.purpose,
+            user: asked.user.filter(|_| deserved),
+            subject: Some(&subject),
+            data: asked.data,
+            lifetime: asked.lifetime,
+            with_code: asked.with_code,
+        },
+        now,
+    )
+    .await?;
+    let mail = Mail {
+        to: asked.to.as_str(),
+        kind: asked.kind,
+        language: asked.language,
+        content: Content {
+            link: Some(house.link(asked.page, issued.token.expose())),
+            code: issued.code.map(|code| code.expose().to_owned()),
+            expires_at: Some(after(now, asked.lifetime)),
+            places: asked.places,
+            facts: Some(Facts::of(asked.origin, now)),
+        },
+        decoy: !deserved,
+    };
+    enqueue(tx, house, mail, now).await
+}
+
+impl Tokenhouse {
+    /// Counts somebody who asks for a mail, whatever the address.
+    ///
+    /// # Errors
+    /// `mail_disabled`; `rate_limited` where too much was asked from the network.
+    pub(crate) async fn count_asking(&self, origin: &Origin) -> Result<(), Error> {
+        self.require_mail()?;
+        let (Some(network), true) = (origin.network(), self.0.settings.rate_limit.enabled) else {
+            return Ok(());
+        };
+        let settings = &self.0.settings.mail;
+        let pace = Pace {
+            burst: settings.per_network,
+            interval: *settings.per_network_interval,
+        };
+        let now = self.0.clock.now();
+        let key = BrakeKey::of(&[b"mail asked from", network.to_string().as_bytes()]);
+        if brake::admit(&mut self.0.store.single(), &key, pace, now).await? {
+            return Ok(());
+        }
+        let wait = brake::wait(&mut self.0.store.read().await?, &key, pace, now).await?;
+        Err(Error::new(
+            Code::RateLimited,
+            "too many mails were asked for from your network; wait before the next one",
+        )
+        .retry_after(wait))
+    }
+
+    /// Counts a mail that was asked for to this address; whether there may be one more.
+    pub(crate) async fn may_mail(&self, tx: &mut Tx, to: &Email, now: Timestamp) -> Result<bool, Error> {
+        let settings = &self.0.settings.mail;
+        let pace = Pace {
+            burst: settings.per_address,
+            interval: *settings.per_address_interval,
+        };
+        let key = BrakeKey::of(&[b"mail asked for to", to.key().as_bytes()]);
+        Ok(brake::admit(tx, &key, pace, now).await?)
+    }
+
+    /// Where a link in a mail leads.
+    pub(crate) fn link(&self, page: &str, token: &str) -> String {
+        let settings = &self.0.settings;
+        let pages = settings.links.pages.as_deref().unwrap_or(&settings.public_url);
+        format!("{}{page}?token={token}", pages.trim_end_matches('/'))
+    }
+}

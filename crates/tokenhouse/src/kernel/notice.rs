@@ -1,0 +1,89 @@
+//! Telling people by mail what happened to their account: when, where, and what to do if it was not them. Every part of
+//! the house that changes how somebody can get in calls [`security_notice`] in the transaction of the change.
+
+use jiff::Timestamp;
+
+use super::account::{Email, User};
+use super::brake::{self, BrakeKey, Pace};
+use super::house::Tokenhouse;
+use super::mail::{self, Content, Facts, Mail};
+use crate::base::error::Error;
+use crate::base::http::Origin;
+use crate::base::store::Tx;
+
+/// Notices about one account: so many at once and then one a minute, so that nobody's mailbox is filled by somebody who
+/// has got into the account. Asking for mails does not count here: it must not keep a warning from being sent.
+const PACE: Pace = Pace {
+    burst: 30,
+    interval: std::time::Duration::from_secs(60),
+};
+
+/// What somebody is told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Notice<'a> {
+    /// A login from a device or network that the account was not used from before.
+    NewDevice,
+    /// The password was changed, or chosen anew.
+    PasswordChanged,
+    /// A second factor was added; its name is a text `mail.factor.<name>`: `totp`, `passkey`.
+    #[allow(dead_code, reason = "for whoever adds a second factor")]
+    FactorAdded(&'a str),
+    /// A second factor was removed.
+    #[allow(dead_code, reason = "for whoever removes a second factor")]
+    FactorRemoved(&'a str),
+    /// There are new recovery codes, and the old ones are void.
+    #[allow(dead_code, reason = "for whoever makes recovery codes")]
+    RecoveryCodes,
+}
+
+impl Notice<'_> {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::NewDevice => "new_device",
+            Self::PasswordChanged => "password_changed",
+            Self::FactorAdded(_) => "factor_added",
+            Self::FactorRemoved(_) => "factor_removed",
+            Self::RecoveryCodes => "recovery_codes",
+        }
+    }
+}
+
+/// A step: tells `user` by mail, where they have an address and the house sends mail.
+pub(crate) async fn security_notice(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    user: &User,
+    notice: Notice<'_>,
+    origin: &Origin,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(email) = user.email.as_deref().and_then(|text| Email::parse(text).ok()) else {
+        return Ok(());
+    };
+    if !house.sends_mail() {
+        return Ok(());
+    }
+    let key = BrakeKey::of(&[b"notice", user.id.0.as_bytes()]);
+    if !brake::admit(tx, &key, PACE, now).await? {
+        tracing::warn!(user = %user.id, kind = notice.kind(), "so much happened to an account that its user is not told of it all");
+        return Ok(());
+    }
+    let places = match notice {
+        Notice::FactorAdded(name) | Notice::FactorRemoved(name) => {
+            vec![("factor".to_owned(), name.to_owned())]
+        }
+        _ => Vec::new(),
+    };
+    let mail = Mail {
+        to: email.as_str(),
+        kind: notice.kind(),
+        language: house.language_for(Some(user), origin).tag(),
+        content: Content {
+            places,
+            facts: Some(Facts::of(origin, now)),
+            ..Content::default()
+        },
+        decoy: false,
+    };
+    mail::enqueue(tx, house, mail, now).await
+}
