@@ -34,6 +34,7 @@ use crate::kernel::lease::Node;
 use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
+use crate::kernel::session::browser::BrowserKeys;
 use crate::migrations::MIGRATIONS;
 use crate::templates::EMBEDDED;
 
@@ -345,6 +346,7 @@ impl Builder {
             check::needs_no_mail(&settings)?;
         }
         let templates = templates(&settings)?;
+        let look = check::look(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -359,6 +361,7 @@ impl Builder {
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
         let refresh_tokens = RefreshTokens::new(&master);
+        let browser = BrowserKeys::new(&master, &settings.public_url);
         let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
@@ -400,6 +403,8 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            browser,
+            look,
             mail,
             features: features::ALL
                 .iter()

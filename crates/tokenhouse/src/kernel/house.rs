@@ -16,7 +16,9 @@ use super::look::Looks;
 use super::login::hooks::{LoginHook, SignUpHook};
 use super::mail::Way;
 use super::metrics::Metrics;
+use super::pages::look::Look;
 use super::session::RefreshTokens;
+use super::session::browser::BrowserKeys;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::hashing::HashingPool;
@@ -80,6 +82,8 @@ pub(crate) struct House {
     pub(crate) verifier: Verifier,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
+    pub(crate) browser: BrowserKeys,
+    pub(crate) look: Look,
     /// How mail leaves; nothing where none does.
     pub(crate) mail: Option<Way>,
     /// Those that the settings want.

@@ -17,6 +17,7 @@ pub mod mail;
 pub mod mailbox;
 pub(crate) mod metrics;
 pub(crate) mod notice;
+pub mod pages;
 pub(crate) mod recovery;
 pub mod session;
 pub(crate) mod ticket;
@@ -35,6 +36,7 @@ use crate::base::store::{Store, Tx};
 use account::User;
 use factor::{Asked, Factor};
 use house::Tokenhouse;
+use pages::Pages;
 
 /// What a feature adds to the house: a plain value, listed once in `features/mod.rs`.
 #[derive(Clone, Copy)]
@@ -55,6 +57,8 @@ pub struct Feature {
     pub prove: Option<Prove>,
     /// Takes away what lets anybody in, where the account turns out to have been in the wrong hands.
     pub disown: Option<Disown>,
+    /// What it adds to the pages.
+    pub pages: Pages,
 }
 
 /// Checks a secret of the user's.

@@ -25,6 +25,7 @@ mod login;
 mod me;
 mod nodes;
 mod observability;
+mod pages;
 mod passkeys;
 mod password_change;
 mod payload;

@@ -317,6 +317,9 @@ settings! {
         /// Origins, such as `https://app.example.com`, that a page may lead back to after signing in (`return_to`), beside
         /// paths of this one.
         value return_origins: Vec<String> = Vec::new(),
+        /// Where signing in leads when nothing else was asked for: a path, or an address of `return_origins`. Without, to the
+        /// account page.
+        value after_sign_in: Option<String> = None,
         /// Texts of the profile that users may write themselves. Their labels are the texts `profile.<field>` of the
         /// language files, or the field's name.
         value profile_fields: Vec<String> = vec!["name".to_owned()],

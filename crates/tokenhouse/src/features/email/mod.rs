@@ -11,6 +11,7 @@ use crate::base::http::Origin;
 use crate::base::secret::Secret;
 use crate::base::store::Tx;
 use crate::kernel::Feature;
+use crate::kernel::pages::Pages;
 use crate::kernel::account::{self, Email, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
@@ -28,6 +29,7 @@ pub(super) const FEATURE: Feature = Feature {
     way_in: None,
     sweep: None,
     prove: None,
+    pages: Pages::NONE,
     disown: None,
 };
 

@@ -129,7 +129,7 @@ async fn ask_to_change(
     let password = body.take_secret("password").unwrap_or_default();
     body.finish()?;
     house
-        .require_fresh_where_two_steps(&user, user.token().session_id()?)
+        .require_fresh_where_two_steps(&user, user.session_id()?)
         .await?;
     house.prove_by_secret(&user, password, &origin).await?;
     house.ask_to_change_email(&user, &new, &origin).await?;

@@ -2,6 +2,7 @@
 //! step due by themselves, they do not follow a login by mail, which showed the same thing, and nobody can ask for one
 //! without having taken the first step.
 
+mod pages;
 pub(crate) mod routes;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub(super) const FEATURE: Feature = Feature {
     way_in: None,
     sweep: None,
     prove: None,
+    pages: pages::PAGES,
     disown: None,
 };
 

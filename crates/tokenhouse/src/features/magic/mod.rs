@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::base::error::Error;
 use crate::base::http::Origin;
 use crate::kernel::Feature;
+use crate::kernel::pages::Pages;
 use crate::kernel::account::{self, User};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::login::{Proof, Step};
@@ -27,6 +28,7 @@ pub(super) const FEATURE: Feature = Feature {
     }),
     sweep: None,
     prove: None,
+    pages: Pages::NONE,
     disown: None,
 };
 

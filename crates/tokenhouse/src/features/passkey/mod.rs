@@ -6,6 +6,7 @@
 
 mod browser;
 mod enrol;
+mod pages;
 pub(crate) mod routes;
 mod sign_in;
 mod sql;
@@ -51,6 +52,7 @@ pub(super) const FEATURE: Feature = Feature {
     }),
     sweep: None,
     prove: None,
+    pages: pages::PAGES,
     disown: Some(|tx, user, since| {
         Box::pin(async move { Ok(sql::remove_since(tx, user, since).await.map(drop)?) })
     }),

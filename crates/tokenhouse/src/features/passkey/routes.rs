@@ -72,7 +72,7 @@ struct CreatedAnswer {
     )
 )]
 async fn begin(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Response, Error> {
-    let options = house.begin_passkey(&user, user.token().session_id()?).await?;
+    let options = house.begin_passkey(&user, user.session_id()?).await?;
     Ok(no_store(StatusCode::OK, options))
 }
 
@@ -100,7 +100,7 @@ async fn finish(
     let (passkey, codes) = house
         .finish_passkey(
             &user,
-            user.token().session_id()?,
+            user.session_id()?,
             credential,
             name.as_deref(),
             &origin,
@@ -176,7 +176,7 @@ async fn remove(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Error> {
     house
-        .remove_passkey(&user, user.token().session_id()?, passkey_id(id)?, &origin)
+        .remove_passkey(&user, user.session_id()?, passkey_id(id)?, &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -384,7 +384,7 @@ async fn finish_proof(
     let credential = take_credential(&mut body);
     body.finish()?;
     house
-        .prove_again_with_passkey(&user, user.token().session_id()?, credential, &origin)
+        .prove_again_with_passkey(&user, user.session_id()?, credential, &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,6 +2,7 @@
 
 pub mod common;
 mod opening;
+mod pages;
 pub mod policy;
 mod reset;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub(super) const FEATURE: Feature = Feature {
         Box::pin(async move { house.prove_password_again(user, password, origin).await.map(drop) })
     }),
     disown: Some(|tx, user, _| Box::pin(async move { Ok(sql::delete(tx, user).await.map(drop)?) })),
+    pages: pages::PAGES,
 };
 
 /// Somebody who wants an account.

@@ -254,7 +254,7 @@ async fn change(
     let new = body.take_secret("new_password").unwrap_or_default();
     body.finish()?;
     house
-        .change_password(&user, current, &new, user.token().session_id().ok(), &origin)
+        .change_password(&user, current, &new, user.session_id().ok(), &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -280,7 +280,7 @@ async fn again(
     let password = body.take_secret("password").unwrap_or_default();
     body.finish()?;
     house
-        .prove_again_with_password(&user, user.token().session_id()?, password, &origin)
+        .prove_again_with_password(&user, user.session_id()?, password, &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -400,7 +400,7 @@ async fn delete(
     let password: Secret = body.take_secret("password").unwrap_or_default();
     body.finish()?;
     house
-        .require_fresh_where_two_steps(&user, user.token().session_id()?)
+        .require_fresh_where_two_steps(&user, user.session_id()?)
         .await?;
     house.delete_own_account(&user, password, &origin).await?;
     Ok(StatusCode::NO_CONTENT)

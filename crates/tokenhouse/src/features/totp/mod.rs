@@ -5,6 +5,7 @@
 //! a guarded statement.
 
 mod code;
+mod pages;
 mod qr;
 pub(crate) mod routes;
 mod sql;
@@ -46,6 +47,7 @@ pub(super) const FEATURE: Feature = Feature {
     way_in: None,
     sweep: Some(|store, now| Box::pin(sweep(store, now))),
     prove: None,
+    pages: pages::PAGES,
     disown: Some(|tx, user, since| {
         Box::pin(async move { Ok(sql::remove_since(tx, user, since).await.map(drop)?) })
     }),
@@ -159,6 +161,28 @@ impl Tokenhouse {
         Ok(())
     }
 
+    /// Whether the user uses an authenticator app.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn uses_totp(&self, user: UserId) -> Result<bool, Error> {
+        Ok(sql::by_user(&mut self.0.store.read().await?, user).await?.is_some())
+    }
+
+    /// What was begun, once more, after a wrong code.
+    async fn totp_begun(&self, user: &User) -> Result<TotpEnrolment, Error> {
+        let now = self.0.clock.now();
+        let begun = sql::begun(&mut self.0.store.read().await?, user.id, now).await?;
+        let (sealed,) = begun.ok_or_else(nothing_begun)?;
+        let secret = self.unseal(user.id, &sealed)?;
+        self.totp_enrolment(user, &secret)
+    }
+
+    async fn totp_begun_at_login(&self, mfa_token: &Secret) -> Result<TotpEnrolment, Error> {
+        let waiting = self.look_at_second_step(mfa_token).await?;
+        self.totp_begun(waiting.user()).await
+    }
+
     async fn new_totp_secret(&self, user: &User) -> Result<TotpEnrolment, Error> {
         let now = self.0.clock.now();
         let secret = Zeroizing::new(self.0.entropy.bytes::<{ code::SECRET_BYTES }>()?);
@@ -169,10 +193,14 @@ impl Tokenhouse {
             .seal(&context(user.id), &*secret)
             .map_err(Error::internal)?;
         sql::begin(&mut self.0.store.single(), user.id, sealed, after(now, ENROLMENT)).await?;
+        self.totp_enrolment(user, &*secret)
+    }
+
+    fn totp_enrolment(&self, user: &User, secret: &[u8]) -> Result<TotpEnrolment, Error> {
         let account = user.email.as_deref().or(user.username.as_deref());
-        let uri = code::uri(&self.totp_issuer(), account.unwrap_or_default(), &*secret);
+        let uri = code::uri(&self.totp_issuer(), account.unwrap_or_default(), secret);
         Ok(TotpEnrolment {
-            secret: Secret::from(code::spelled(&*secret)),
+            secret: Secret::from(code::spelled(secret)),
             qr_code: Secret::from(qr::svg(&uri).map_err(Error::internal)?),
             uri: Secret::from(uri),
         })

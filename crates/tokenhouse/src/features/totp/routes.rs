@@ -80,7 +80,7 @@ struct CodeBody {
     )
 )]
 async fn begin(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Response, Error> {
-    let enrolment = house.begin_totp(&user, user.token().session_id()?).await?;
+    let enrolment = house.begin_totp(&user, user.session_id()?).await?;
     Ok(EnrolmentAnswer::respond(&enrolment))
 }
 
@@ -105,7 +105,7 @@ async fn confirm(
     let code = body.take_secret("code").unwrap_or_default();
     body.finish()?;
     let codes = house
-        .confirm_totp(&user, user.token().session_id()?, &code, &origin)
+        .confirm_totp(&user, user.session_id()?, &code, &origin)
         .await?;
     let answer = ConfirmedAnswer {
         recovery_codes: exposed(&codes),
@@ -131,7 +131,7 @@ async fn remove(
     user: CurrentUser,
 ) -> Result<StatusCode, Error> {
     house
-        .remove_totp(&user, user.token().session_id()?, &origin)
+        .remove_totp(&user, user.session_id()?, &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,6 +6,7 @@ use super::second::Shown;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
+use crate::base::secret::Secret;
 use crate::base::store::Tx;
 use crate::kernel::account::{self, User};
 use crate::kernel::event::{self, Event};
@@ -36,6 +37,21 @@ impl Tokenhouse {
                 Err(self.refuse_second(user, origin).await?)
             }
         }
+    }
+
+    /// The same by the secret that goes with the account.
+    ///
+    /// # Errors
+    /// `invalid_credentials`; `fresh_proof_required` where the account has a second factor, which then must be shown.
+    pub(crate) async fn prove_again_by_secret(
+        &self,
+        user: &User,
+        session: SessionId,
+        secret: Secret,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        self.prove_by_secret(user, secret, origin).await?;
+        self.proven_by_first(user, session, "password", origin).await
     }
 
     /// The same by a first factor, which its feature has just seen.

@@ -98,7 +98,7 @@ async fn again(
     let shown = take_shown(&mut body);
     body.finish()?;
     house
-        .prove_again(&user, user.token().session_id()?, &shown, &origin)
+        .prove_again(&user, user.session_id()?, &shown, &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

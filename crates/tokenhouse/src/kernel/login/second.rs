@@ -13,7 +13,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
-use crate::base::store::Tx;
+use crate::base::store::{Executor, Tx};
 use crate::kernel::account::{self, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
@@ -139,15 +139,7 @@ impl Tokenhouse {
     ) -> Result<SecondStep, Error> {
         let now = self.0.clock.now();
         let lifetime = *self.0.settings.second_factors.step_lifetime;
-        let mut factors: Vec<_> = self
-            .factors_of(&mut tx, user, Some(&half.method))
-            .await?
-            .iter()
-            .map(|factor| factor.name)
-            .collect();
-        if recovery::left(&mut tx, user.id).await? > 0 {
-            factors.push("recovery_code");
-        }
+        let factors = self.names_of_factors(&mut tx, user, &half.method).await?;
         let set_up = if half.set_up {
             let offered = self.factors().filter(|factor| factor.can_be_set_up);
             offered.map(|factor| factor.name).collect()
@@ -178,6 +170,28 @@ impl Tokenhouse {
             set_up,
             expires_in: lifetime.as_secs(),
         })
+    }
+
+    /// What can be shown at the second step, by name.
+    pub(crate) async fn factors_at_second_step(&self, token: &Secret) -> Result<Vec<&'static str>, Error> {
+        let waiting = self.look_at_second_step(token).await?;
+        let mut reader = self.0.store.read().await?;
+        self.names_of_factors(&mut reader, &waiting.user, &waiting.half.method)
+            .await
+    }
+
+    async fn names_of_factors(
+        &self,
+        on: &mut dyn Executor,
+        user: &User,
+        first: &str,
+    ) -> Result<Vec<&'static str>, Error> {
+        let factors = self.factors_of(&mut *on, user, Some(first)).await?;
+        let mut names: Vec<_> = factors.iter().map(|factor| factor.name).collect();
+        if recovery::left(on, user.id).await? > 0 {
+            names.push("recovery_code");
+        }
+        Ok(names)
     }
 
     /// Who has come half way, without counting a try: to show what can be done.

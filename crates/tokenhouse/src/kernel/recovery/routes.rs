@@ -46,7 +46,7 @@ pub(crate) fn exposed(codes: &[Secret]) -> Vec<String> {
 )]
 async fn make(State(house): State<Tokenhouse>, origin: Origin, user: CurrentUser) -> Result<Response, Error> {
     let codes = house
-        .make_recovery_codes(&user, user.token().session_id()?, &origin)
+        .make_recovery_codes(&user, user.session_id()?, &origin)
         .await?;
     let answer = CodesAnswer {
         recovery_codes: exposed(&codes),

@@ -5,6 +5,7 @@
 //! behind after the grace, means that somebody holds a copy, and ends the session. Ending a session also
 //! kills its access tokens: its id goes into the set that every verification asks.
 
+pub(crate) mod browser;
 mod extract;
 pub(crate) mod feed;
 mod refresh_token;
@@ -27,7 +28,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
-use crate::base::store::Tx;
+use crate::base::store::{Executor, Tx};
 
 /// One login on one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,6 +175,11 @@ pub(crate) async fn end_all(
         sql::revoke(tx, session, now).await?;
     }
     Ok(ended)
+}
+
+/// Every session of the user that is remembered, over or not, the last first.
+pub(crate) async fn every_one_of(on: &mut impl Executor, user: UserId) -> Result<Vec<Session>, Error> {
+    Ok(sql::all(on, user).await?)
 }
 
 impl Tokenhouse {

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod authenticator;
+pub mod browser;
 pub mod doors;
 pub mod postgres;
 
