@@ -16,6 +16,7 @@ use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mail::{self, Asked, Content, Facts, Mail, Reply};
 use crate::kernel::mailbox::{self, FromMail, VERIFY, ticket_invalid};
+use crate::kernel::pages::Pages;
 use crate::kernel::session;
 use crate::kernel::ticket::{self, Key, NewTicket, Purpose};
 
@@ -24,7 +25,11 @@ pub(super) const FEATURE: Feature = Feature {
     name: "email",
     enabled: |settings| settings.features.email,
     routes: routes::routes,
+    factor: None,
+    way_in: None,
+    sweep: None,
     prove: None,
+    pages: Pages::NONE,
     disown: None,
 };
 
@@ -214,7 +219,8 @@ impl Tokenhouse {
         // older link belongs to somebody who had the account before, and stays.
         ticket::void_since(&mut tx, UNDO, id, ticket.created_at).await?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        self.disown(&mut tx, id).await?;
+        // A second factor from before the change is the owner's.
+        self.disown(&mut tx, id, ticket.created_at).await?;
         mailbox::send_reset(&mut tx, self, &old, Some(&user), true, origin, now).await?;
         let event = Event::new("email.change_undone", now)
             .of_user(id)
