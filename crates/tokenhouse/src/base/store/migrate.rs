@@ -99,8 +99,8 @@ async fn exists(store: &Store) -> Result<bool, StoreError> {
 }
 
 /// Stands among the applied migrations while a whole house is being imported, so that nothing works on half of it:
-/// this program says why, and one that does not know the name takes the database for a newer one's.
-pub(crate) const UNFINISHED_IMPORT: &str = "unfinished_import";
+/// this program says why, and one that does not know the name takes it for a contraction.
+pub(crate) const UNFINISHED_IMPORT: &str = "0000_contract_unfinished_import";
 
 pub(super) async fn unfinished_import(store: &Store) -> Result<Option<String>, StoreError> {
     if !exists(store).await? {

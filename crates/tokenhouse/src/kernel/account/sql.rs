@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 
 use super::{Email, MovingUser, NewUser, User, UserChange};
-use crate::base::id::UserId;
-use crate::base::store::{Executor, FromRow, ManyRows, Row, StoreError, Value, query};
+use crate::base::id::{SessionId, UserId};
+use crate::base::store::{Executor, FromRow, ManyRows, Query, Row, StoreError, Value, query};
 
 /// The columns of a [`User`], in the order that [`FromRow`] reads them.
 macro_rules! columns {
@@ -114,6 +114,17 @@ const BY_ID: &str = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
 
 pub(super) async fn by_id(on: &mut impl Executor, id: UserId) -> Result<Option<User>, StoreError> {
     query(BY_ID).bind(id).optional(on).await
+}
+
+const OF_SESSION: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM users WHERE id = (SELECT user_id FROM sessions WHERE id = $1)"
+);
+
+/// Reads whose session it is.
+pub(crate) fn of_session(session: SessionId) -> Query {
+    query(OF_SESSION).bind(session)
 }
 
 const BY_EMAIL: &str = concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1");

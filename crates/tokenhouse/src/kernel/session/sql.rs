@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::{Ended, Seen, Session};
 use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+use crate::base::store::{Executor, FromRow, Row, Single, StoreError, query};
+use crate::kernel::account::{self, User};
 
 macro_rules! columns {
     () => {
@@ -80,21 +81,16 @@ const ROTATE: &str = concat!(
     columns!()
 );
 
-/// The one statement that decides who of any number of presenters refreshed.
+/// The one statement that decides who of any number of presenters refreshed, and then whose session it is.
 pub(super) async fn rotate(
-    on: &mut impl Executor,
+    on: &Single,
     id: SessionId,
     generation: i64,
     idle_since: Timestamp,
     now: Timestamp,
-) -> Result<Option<Session>, StoreError> {
-    query(ROTATE)
-        .bind(now)
-        .bind(id)
-        .bind(generation)
-        .bind(idle_since)
-        .optional(on)
-        .await
+) -> Result<(Option<Session>, Option<User>), StoreError> {
+    let rotate = query(ROTATE).bind(now).bind(id).bind(generation).bind(idle_since);
+    on.and_read(rotate, account::of_session(id)).await
 }
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1");
