@@ -14,6 +14,7 @@ mod brake;
 mod contract;
 mod documentation;
 mod extractors;
+mod factor_pages;
 mod feed;
 mod gate;
 mod hashing;

@@ -96,7 +96,7 @@ async fn verified(api: &Api) {
 }
 
 /// The code in the last mail of this kind.
-async fn mailed_code(api: &Api, kind: &str) -> String {
+pub async fn mailed_code(api: &Api, kind: &str) -> String {
     let mails = api.test.mails().await;
     let mail = mails.iter().rev().find(|mail| mail.kind == kind).unwrap_or_else(|| panic!("no {kind} in {mails:?}"));
     let words: Vec<&str> = mail.text.split_whitespace().collect();
