@@ -39,7 +39,7 @@ impl Write for Catch {
 
 /// Everything that `act` logs on this thread. One subscriber for the whole program, asked anew for each event: one that
 /// came and went with a test would race with what other threads' first events leave in tracing's cache.
-fn log_of<T>(act: impl FnOnce() -> T) -> (T, String) {
+pub fn log_of<T>(act: impl FnOnce() -> T) -> (T, String) {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let wanted = dynamic_filter_fn(|_, _| CAUGHT.with_borrow(Option::is_some));

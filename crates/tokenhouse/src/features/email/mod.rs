@@ -216,7 +216,9 @@ impl Tokenhouse {
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
         self.disown(&mut tx, id).await?;
         mailbox::send_reset(&mut tx, self, &old, Some(&user), true, origin, now).await?;
-        let event = Event::new("email.change_undone", now).of_user(id).seen_from(origin);
+        let event = Event::new("email.change_undone", now)
+            .of_user(id)
+            .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         self.remember_revoked(&ended);
@@ -242,4 +244,3 @@ pub(crate) enum LinkOf {
     Change,
     Undo,
 }
-

@@ -69,7 +69,11 @@ pub(crate) async fn ask(
         return Ok(());
     }
     let within = house.may_mail(tx, asked.to, now).await?;
-    let reply = if within || asked.urgent { asked.reply } else { Reply::Nothing };
+    let reply = if within || asked.urgent {
+        asked.reply
+    } else {
+        Reply::Nothing
+    };
     // A decoy has the subject of a real ticket, so that a code that is guessed is counted the same. But asking too often
     // must not retire the code that somebody was sent.
     let subject = if within || asked.urgent {
@@ -98,7 +102,10 @@ pub(crate) async fn ask(
         language: asked.language,
         content: Content {
             link: carries.then(|| house.link(asked.page, issued.token.expose())),
-            code: issued.code.filter(|_| carries).map(|code| code.expose().to_owned()),
+            code: issued
+                .code
+                .filter(|_| carries)
+                .map(|code| code.expose().to_owned()),
             expires_at: Some(after(now, asked.lifetime)),
             places: asked.places,
             facts: Some(Facts::of(asked.origin, now)),

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod doors;
 pub mod postgres;
+pub mod smtp;
 
 use tempfile::TempDir;
 use tokenhouse::base::store::{EngineKind, Store, StoreOptions};
