@@ -13,4 +13,10 @@ macro_rules! migrations {
     };
 }
 
-migrations!["0001_house", "0002_passwords", "0003_tickets", "0004_mail"];
+migrations![
+    "0001_house",
+    "0002_passwords",
+    "0003_tickets",
+    "0004_mail",
+    "0007_leases"
+];

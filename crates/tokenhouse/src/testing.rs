@@ -121,6 +121,17 @@ impl TestHouse {
         self.house.reload_keys().await.expect("the keys");
     }
 
+    /// Starts what the house does by itself; the clock of its tokens still stands.
+    pub fn start_jobs(&self) {
+        self.house.start_jobs();
+    }
+
+    /// Whether this house is the one to do this job now, of all on its database.
+    #[expect(clippy::expect_used, reason = "a test wants to fail here")]
+    pub async fn leads(&self, job: &'static str, lasting: Duration) -> bool {
+        self.house.leads(job, lasting).await.expect("a lease")
+    }
+
     /// The mails that the house has sent since the last call, after those that are due; caught, and sent to nobody.
     #[expect(clippy::expect_used, reason = "a test wants to fail here")]
     pub async fn mails(&self) -> Vec<Message> {

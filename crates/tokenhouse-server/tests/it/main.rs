@@ -10,6 +10,7 @@
 
 mod configuration;
 mod keys;
+mod nothing_lost;
 mod refusals;
 mod secrets;
 mod serving;
@@ -35,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Place {
     folder: TempDir,
     variables: Vec<(String, String)>,
+    /// A program with its arguments that starts the command in its stead, as `strace` does.
+    through: Vec<String>,
 }
 
 /// What a command said.
@@ -49,6 +52,7 @@ impl Place {
         Self {
             folder: tempfile::tempdir().unwrap(),
             variables: Vec::new(),
+            through: Vec::new(),
         }
     }
 
@@ -65,6 +69,11 @@ impl Place {
         self
     }
 
+    fn through(mut self, words: &[&str]) -> Self {
+        self.through = words.iter().copied().map(str::to_owned).collect();
+        self
+    }
+
     fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -74,9 +83,16 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenhouse"));
+        let words: Vec<&str> = self
+            .through
+            .iter()
+            .map(String::as_str)
+            .chain([env!("CARGO_BIN_EXE_tokenhouse")])
+            .chain(arguments.iter().copied())
+            .collect();
+        let mut command = Command::new(words[0]);
         command
-            .args(arguments)
+            .args(&words[1..])
             .current_dir(self.path())
             .env_clear()
             .envs(self.variables.iter().cloned())

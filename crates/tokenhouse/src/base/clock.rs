@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
@@ -14,7 +14,13 @@ pub struct Clock(Source);
 #[derive(Clone)]
 enum Source {
     System,
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<Manual>),
+}
+
+struct Manual {
+    micros: AtomicI64,
+    /// Nanoseconds that have passed; it does not go back.
+    steady: AtomicU64,
 }
 
 impl Clock {
@@ -27,7 +33,10 @@ impl Clock {
     /// A clock that stands still until it is [moved](Clock::advance); clones share it.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(AtomicI64::new(start.as_microsecond()))))
+        Self(Source::Manual(Arc::new(Manual {
+            micros: AtomicI64::new(start.as_microsecond()),
+            steady: AtomicU64::new(1),
+        })))
     }
 
     /// The present instant, to the microsecond (what the store keeps).
@@ -39,20 +48,48 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let micros = match &self.0 {
             Source::System => Timestamp::now().as_microsecond(),
-            Source::Manual(micros) => micros.load(Ordering::SeqCst),
+            Source::Manual(manual) => manual.micros.load(Ordering::SeqCst),
         };
         Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// Moves a manual clock, backwards too; a system clock does not move.
     pub fn advance(&self, by: jiff::SignedDuration) {
-        if let Source::Manual(micros) = &self.0 {
-            micros.fetch_add(
-                i64::try_from(by.as_micros()).unwrap_or(i64::MAX),
-                Ordering::SeqCst,
-            );
+        if let Source::Manual(manual) = &self.0 {
+            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            manual.micros.fetch_add(micros, Ordering::SeqCst);
+            let passed = u64::try_from(by.as_nanos()).unwrap_or(0);
+            manual.steady.fetch_add(passed, Ordering::SeqCst);
         }
     }
+
+    /// Nanoseconds since some instant of the past, for telling how old something is: it goes on while the machine
+    /// or the process sleeps, and whoever sets the time does not change it.
+    #[must_use]
+    pub fn steady(&self) -> u64 {
+        match &self.0 {
+            Source::System => boot_time(),
+            // A nanosecond each time it is asked, so that of two instants one is always the earlier.
+            Source::Manual(manual) => manual.steady.fetch_add(1, Ordering::SeqCst),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn boot_time() -> u64 {
+    // The standard library's `Instant` stands still while a laptop sleeps.
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn boot_time() -> u64 {
+    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    // Never 0, which stands for never.
+    u64::try_from(START.elapsed().as_nanos())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 impl fmt::Debug for Clock {

@@ -40,6 +40,8 @@ pub enum Code {
     InsufficientScope,
     /// The account is known, but may not do that.
     Forbidden,
+    /// Another site made a browser send it, or a form is older than the login.
+    CrossSiteRequest,
     /// The password was right, but the account may not be used.
     AccountDisabled,
     /// Accounts are opened by the operator only.
@@ -93,6 +95,7 @@ impl Code {
         Self::TicketInvalid,
         Self::InsufficientScope,
         Self::Forbidden,
+        Self::CrossSiteRequest,
         Self::AccountDisabled,
         Self::SignupClosed,
         Self::MailDisabled,
@@ -131,6 +134,7 @@ impl Code {
             Self::TicketInvalid => (401, "ticket_invalid", "The link or code is not valid"),
             Self::InsufficientScope => (403, "insufficient_scope", "The token lacks a scope"),
             Self::Forbidden => (403, "forbidden", "This account may not do that"),
+            Self::CrossSiteRequest => (403, "cross_site_request", "The request came from another site"),
             Self::AccountDisabled => (403, "account_disabled", "The account is disabled"),
             Self::SignupClosed => (403, "signup_closed", "Sign-up is closed"),
             Self::MailDisabled => (403, "mail_disabled", "This house sends no mail"),

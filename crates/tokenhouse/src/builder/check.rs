@@ -8,12 +8,14 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::BuildError;
 use crate::base::hashing::{Argon2Costs, HashingOptions};
 use crate::base::http::address::TrustedProxies;
+use crate::base::http::page;
 use crate::base::mail::smtp::{Encryption, Smtp};
 use crate::base::mail::{MailerHook, Sender};
 use crate::base::settings::{Settings, SignupMode};
 use crate::features::password::policy::PasswordPolicy;
 use crate::kernel::keys;
 use crate::kernel::mail::Way;
+use crate::kernel::pages::look::Look;
 
 impl Settings {
     /// Whether a house can work with these settings; nothing is opened or started.
@@ -27,6 +29,7 @@ impl Settings {
             .map_err(|error| setting("passwords", error.to_string()))?;
         trusted_proxies(self)?;
         cors(self)?;
+        look(self)?;
         way_of_mail(self, None)?;
         Ok(())
     }
@@ -259,6 +262,35 @@ pub(super) fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, Bui
     Ok(proxies)
 }
 
+fn origins_only(key: &'static str, origins: &[String]) -> Result<(), BuildError> {
+    let is_origin = |text: &String| {
+        url::Url::parse(text)
+            .is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
+    };
+    match origins.iter().find(|text| !is_origin(text)) {
+        Some(bad) => Err(setting(
+            key,
+            format!("`{bad}` is no origin such as https://app.example.com"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// How the pages look, and where they may lead.
+pub(super) fn look(settings: &Settings) -> Result<Look, BuildError> {
+    origins_only("pages.return_origins", &settings.pages.return_origins)?;
+    let pages = &settings.pages;
+    if let Some(path) = &pages.after_sign_in
+        && page::destination(path, &pages.return_origins).is_none()
+    {
+        return Err(setting(
+            "pages.after_sign_in",
+            format!("`{path}` is no path such as /home, and no address of pages.return_origins"),
+        ));
+    }
+    Look::of(settings).map_err(|(key, problem)| setting(key, problem))
+}
+
 pub(super) fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {
     use http::Method;
     use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -266,16 +298,7 @@ pub(super) fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError>
     if origins.is_empty() {
         return Ok(None);
     }
-    let is_origin = |text: &String| {
-        url::Url::parse(text)
-            .is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
-    };
-    if let Some(bad) = origins.iter().find(|text| !is_origin(text)) {
-        return Err(setting(
-            "http.allowed_origins",
-            format!("`{bad}` is no origin such as https://app.example.com"),
-        ));
-    }
+    origins_only("http.allowed_origins", origins)?;
     let origins: Vec<HeaderValue> = origins
         .iter()
         .filter_map(|text| HeaderValue::from_str(text).ok())

@@ -3,7 +3,8 @@
 mod check;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::response::Response;
 use jiff::Timestamp;
@@ -26,10 +27,12 @@ use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
-use crate::kernel::jobs;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
+use crate::kernel::lease::Node;
+use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
+use crate::kernel::session::browser::BrowserKeys;
 use crate::migrations::MIGRATIONS;
 use crate::templates::EMBEDDED;
 
@@ -309,6 +312,7 @@ impl Builder {
             check::needs_no_mail(&settings)?;
         }
         let templates = templates(&settings)?;
+        let look = check::look(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -323,6 +327,7 @@ impl Builder {
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
         let refresh_tokens = RefreshTokens::new(&master);
+        let browser = BrowserKeys::new(&master, &settings.public_url);
         let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
@@ -364,6 +369,8 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            browser,
+            look,
             mail,
             features: features::ALL
                 .iter()
@@ -374,14 +381,16 @@ impl Builder {
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
+            node: Node::new().map_err(Error::from)?,
             warned_of_unknown_addresses: std::sync::Once::new(),
-            followed_until: tokio::sync::Mutex::new(Timestamp::MIN),
+            following: Looks::new(Timestamp::MIN, Duration::ZERO),
+            notifier: OnceLock::new(),
             settings,
             store,
             clock,
             entropy,
         }));
-        jobs::load_revocations(&house).await?;
+        house.follow().await?;
         if !self.without_jobs {
             house.start_jobs();
         }

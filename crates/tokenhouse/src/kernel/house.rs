@@ -1,6 +1,6 @@
 //! The house: what every part of it shares, behind one cheap handle.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRef;
 use jiff::Timestamp;
@@ -11,9 +11,13 @@ use super::Feature;
 use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
+use super::lease::Node;
+use super::look::Looks;
 use super::mail::Way;
 use super::metrics::Metrics;
+use super::pages::look::Look;
 use super::session::RefreshTokens;
+use super::session::browser::BrowserKeys;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::hashing::HashingPool;
@@ -23,7 +27,7 @@ use crate::base::http::limit::AddressLimit;
 use crate::base::http::observe::Observer;
 use crate::base::mail::MailerHook;
 use crate::base::settings::Settings;
-use crate::base::store::Store;
+use crate::base::store::{Notifier, Store};
 use crate::base::template::Templates;
 
 /// A running house: the handle that an application keeps in its state. Clones share everything.
@@ -75,6 +79,8 @@ pub(crate) struct House {
     pub(crate) verifier: Verifier,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
+    pub(crate) browser: BrowserKeys,
+    pub(crate) look: Look,
     /// How mail leaves; nothing where none does.
     pub(crate) mail: Option<Way>,
     /// Those that the settings want.
@@ -86,8 +92,11 @@ pub(crate) struct House {
     pub(crate) proxies: TrustedProxies,
     pub(crate) cors: Option<tower_http::cors::CorsLayer>,
     pub(crate) turns: Turns,
+    pub(crate) node: Node,
     pub(crate) warned_of_unknown_addresses: std::sync::Once,
-    pub(crate) followed_until: tokio::sync::Mutex<Timestamp>,
+    /// The looks at what was revoked, and until when it was read.
+    pub(crate) following: Looks<Timestamp>,
+    pub(crate) notifier: OnceLock<Notifier>,
 }
 
 impl House {
@@ -130,6 +139,7 @@ impl Tokenhouse {
 
     /// Flushes the database and closes it; call it when the last request has been answered.
     pub async fn close(&self) {
+        self.let_leases_go().await;
         self.0.store.close().await;
     }
 }

@@ -9,11 +9,14 @@ pub mod house;
 pub mod invitation;
 pub mod jobs;
 pub mod keys;
+pub(crate) mod lease;
 pub mod login;
+pub(crate) mod look;
 pub mod mail;
 pub mod mailbox;
 pub(crate) mod metrics;
 pub(crate) mod notice;
+pub mod pages;
 pub mod session;
 pub(crate) mod ticket;
 pub mod token;
@@ -29,6 +32,7 @@ use crate::base::settings::Settings;
 use crate::base::store::Tx;
 use account::User;
 use house::Tokenhouse;
+use pages::Pages;
 
 /// What a feature adds to the house: a plain value, listed once in `features/mod.rs`.
 #[derive(Clone, Copy)]
@@ -43,6 +47,8 @@ pub struct Feature {
     pub prove: Option<Prove>,
     /// Takes away what lets anybody in, where the account turns out to have been in the wrong hands.
     pub disown: Option<Disown>,
+    /// What it adds to the pages.
+    pub pages: Pages,
 }
 
 /// Checks a secret of the user's.
@@ -75,3 +81,4 @@ impl Tokenhouse {
         }
     }
 }
+

@@ -100,6 +100,20 @@ impl MediaType {
     }
 }
 
+/// The fields of a form, and of nothing but a form.
+///
+/// # Errors
+/// `unsupported_media_type`, `malformed_body`, `body_too_large`, `request_timeout`.
+pub async fn read_form(request: Request, limits: BodyLimits) -> Result<Fields, Error> {
+    let media_type = MediaType::of(&request)?;
+    let bytes = read(request, limits).await?;
+    match media_type {
+        MediaType::Form => form(&bytes).map(|Body(fields)| fields),
+        MediaType::None if bytes.is_empty() => Ok(Fields::new(Map::new(), false)),
+        MediaType::Json | MediaType::None => Err(unsupported()),
+    }
+}
+
 pub(super) fn unsupported() -> Error {
     Error::new(
         Code::UnsupportedMediaType,

@@ -106,8 +106,12 @@ settings! {
         value refresh_grace: Period = Period::seconds(30),
         /// Sessions a user may have at once; one more ends the one longest unused.
         value max_per_user: u32 = 100,
-        /// How long a revocation may take to reach a node that did not make it.
+        /// How often a node reads what others revoked, on top of what PostgreSQL tells it at once.
         value revocation_poll: Period = Period::millis(500),
+        /// A token is accepted only by a node that has known everything that was revoked this long ago. One that does
+        /// not, as its database is slow or away, asks before it accepts, and answers 503 when it cannot. Longer lets
+        /// tokens be checked through an outage of the database, those revoked meanwhile too; 0 s asks at every check.
+        value revocation_staleness: Period = Period::seconds(1),
     }
 
     /// Passwords: how they are hashed and which are acceptable (NIST SP 800-63B-4).
@@ -268,6 +272,9 @@ settings! {
         /// Origins, such as `https://app.example.com`, that a page may lead back to after signing in (`return_to`), beside
         /// paths of this one.
         value return_origins: Vec<String> = Vec::new(),
+        /// Where signing in leads when nothing else was asked for: a path, or an address of `return_origins`. Without, to the
+        /// account page.
+        value after_sign_in: Option<String> = None,
         /// Texts of the profile that users may write themselves. Their labels are the texts `profile.<field>` of the
         /// language files, or the field's name.
         value profile_fields: Vec<String> = vec!["name".to_owned()],

@@ -39,6 +39,7 @@
 
 mod error;
 mod migrate;
+mod notice;
 mod postgres;
 mod query;
 mod row;
@@ -51,6 +52,7 @@ use std::time::Duration;
 
 pub use error::{Source, StoreError};
 pub use migrate::{Migration, SchemaState};
+pub use notice::{Notice, Notices, Notifier};
 pub use query::{Query, query};
 pub use row::{Cell, Column, FromRow, Row};
 pub use value::Value;
@@ -235,6 +237,18 @@ impl Store {
     #[must_use]
     pub fn single(&self) -> Single {
         Single(self.0.clone())
+    }
+
+    /// Opens a channel to whoever else has one of this name on this database. SQLite has none: a file belongs to one
+    /// program, but for commands that are over in a moment. Needs a runtime.
+    #[must_use]
+    pub fn notices(&self, channel: &'static str) -> (Notifier, Notices) {
+        let (notifier, notices, ends) = notice::pair();
+        match &self.0 {
+            Engine::Sqlite(_) => drop(ends),
+            Engine::Postgres(postgres) => postgres.listen(channel, ends),
+        }
+        (notifier, notices)
     }
 
     /// Whether the database answers.

@@ -2,6 +2,8 @@
 
 pub mod common;
 mod opening;
+mod pages;
+mod reset_pages;
 pub mod policy;
 #[cfg(test)]
 mod policy_tests;
@@ -39,6 +41,7 @@ pub(super) const FEATURE: Feature = Feature {
         Box::pin(async move { house.prove_again(user, password, origin).await.map(drop) })
     }),
     disown: Some(|tx, user| Box::pin(async move { Ok(sql::delete(tx, user).await.map(drop)?) })),
+    pages: pages::PAGES,
 };
 
 /// Somebody who wants an account.

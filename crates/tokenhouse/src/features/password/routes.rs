@@ -248,7 +248,7 @@ async fn change(
     let new = body.take_secret("new_password").unwrap_or_default();
     body.finish()?;
     house
-        .change_password(&user, current, &new, user.token().session_id().ok(), &origin)
+        .change_password(&user, current, &new, user.session_id().ok(), &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

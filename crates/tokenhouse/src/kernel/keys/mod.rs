@@ -11,7 +11,7 @@ mod sql;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ pub use self::master::{MasterKey, MasterKeyError};
 pub use self::signing::{KeyError, SigningKey};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
+use super::look::{Looks, PATIENCE, unknown};
 use super::token::all_dead;
 use crate::base::clock::before;
 use crate::base::entropy::Entropy;
@@ -80,6 +81,9 @@ impl From<KeyringError> for Error {
     }
 }
 
+/// Between two looks for unknown keys.
+const LOOKS_APART: Duration = Duration::from_millis(50);
+
 /// What is in use, swapped as a whole.
 pub(crate) struct Ring {
     pub(crate) active: Arc<SigningKey>,
@@ -94,8 +98,8 @@ pub(crate) struct Keyring {
     master: MasterKey,
     ring: ArcSwap<Ring>,
     reloading: tokio::sync::Mutex<()>,
-    /// The second in which an unknown key was last looked for.
-    looked_at: AtomicI64,
+    /// The looks for a key that this node does not know.
+    looking: Looks<()>,
 }
 
 /// Where the master key comes from, in the order of precedence.
@@ -151,7 +155,7 @@ impl Keyring {
                     master,
                     ring: ArcSwap::from_pointee(ring),
                     reloading: tokio::sync::Mutex::new(()),
-                    looked_at: AtomicI64::new(i64::MIN),
+                    looking: Looks::new((), LOOKS_APART),
                 },
                 keys,
             ));
@@ -305,6 +309,7 @@ impl Tokenhouse {
             make_active(&mut tx, self.0.keys.master(), &fresh, settings, now).await?;
             self.rotated(&mut tx, fresh.kid(), now).await?;
             tx.commit().await?;
+            self.tell_of_keys();
             self.reload_keys().await?;
             self.publish_next(now).await?;
             return self.reload_keys().await;
@@ -316,6 +321,7 @@ impl Tokenhouse {
         sql::insert(&mut tx, &fresh, "next", sealed, now).await?;
         self.rotated(&mut tx, &next, now).await?;
         tx.commit().await?;
+        self.tell_of_keys();
         self.reload_keys().await
     }
 
@@ -342,6 +348,7 @@ impl Tokenhouse {
         make_active(&mut tx, self.0.keys.master(), &key, &self.0.settings, now).await?;
         self.rotated(&mut tx, key.kid(), now).await?;
         tx.commit().await?;
+        self.tell_of_keys();
         self.reload_keys().await?;
         Ok(key.kid().to_owned())
     }
@@ -383,20 +390,23 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Looks for a key that another node may have begun to sign with; at most once a second, so that forged names of
-    /// keys cost nothing. Gives whether it looked.
-    pub(crate) async fn look_for_new_keys(&self) -> bool {
-        let second = self.0.clock.now().as_second();
-        if self.0.keys.looked_at.swap(second, Ordering::Relaxed) == second {
-            return false;
-        }
-        match self.reload_keys().await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "the signing keys could not be read");
-                false
+    /// Looks for a key that another node may have begun to sign with. The next who come share a look, so that no token is
+    /// refused for one that somebody else's forged token has used up, and forged names of keys cost twenty statements a
+    /// second at most.
+    ///
+    /// # Errors
+    /// When the database cannot be asked in time: the token may be good.
+    pub(crate) async fn look_for_new_keys(&self) -> Result<(), Error> {
+        let clock = &self.0.clock;
+        let look = async {
+            match self.0.keys.looking.since(clock, clock.steady()).await? {
+                None => Ok(()),
+                Some(turn) => turn.end(clock, self.reload_keys().await),
             }
-        }
+        };
+        tokio::time::timeout(PATIENCE, look)
+            .await
+            .unwrap_or_else(|_| Err(unknown()))
     }
 
     /// What the clock asks for: publish a `next`, rotate an old `active`, drop what no token needs any more.
@@ -432,6 +442,7 @@ impl Tokenhouse {
         }
         let (fresh, sealed) = self.fresh_key().await?;
         sql::insert(&mut self.0.store.single(), &fresh, "next", sealed, now).await?;
+        self.tell_of_keys();
         Ok(())
     }
 }

@@ -5,9 +5,11 @@
 //! behind after the grace, means that somebody holds a copy, and ends the session. Ending a session also
 //! kills its access tokens: its id goes into the set that every verification asks.
 
+pub(crate) mod browser;
 mod extract;
 pub(crate) mod feed;
 mod refresh_token;
+pub(crate) mod revocation;
 pub(crate) mod routes;
 mod sql;
 
@@ -25,7 +27,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
-use crate::base::store::Tx;
+use crate::base::store::{Executor, Tx};
 
 /// One login on one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,6 +158,11 @@ pub(crate) async fn end_all(
         sql::revoke(tx, session, now).await?;
     }
     Ok(ended)
+}
+
+/// Every session of the user that is remembered, over or not, the last first.
+pub(crate) async fn every_one_of(on: &mut impl Executor, user: UserId) -> Result<Vec<Session>, Error> {
+    Ok(sql::all(on, user).await?)
 }
 
 impl Tokenhouse {
@@ -350,21 +357,6 @@ impl Tokenhouse {
         }
     }
 
-    /// Follows what other nodes revoked since `since`.
-    pub(crate) async fn follow_revocations(&self, since: Timestamp) -> Result<(), Error> {
-        let now = self.0.clock.now();
-        let revoked = sql::revoked_since(&mut self.0.store.read().await?, since, now).await?;
-        let seconds = |at: Timestamp| u64::try_from(at.as_second()).unwrap_or(u64::MAX);
-        let set = self.0.verifier.revocations();
-        set.extend(
-            revoked
-                .into_iter()
-                .map(|(id, forget_at)| (id.into_bytes().into(), seconds(forget_at))),
-        );
-        set.forget_before(seconds(now));
-        Ok(())
-    }
-
     /// Removes sessions and revocations that have nothing to tell any more, page by page.
     pub(crate) async fn sweep_sessions(&self, now: Timestamp) -> Result<(), Error> {
         while sql::sweep_revocations(&mut self.0.store.single(), now).await? > 0 {}
@@ -375,15 +367,6 @@ impl Tokenhouse {
             tx.commit().await?;
         }
         Ok(())
-    }
-
-    /// After the commit: this node refuses them before it answers.
-    pub(crate) fn remember_revoked(&self, ended: &[Ended]) {
-        for session in ended {
-            let forget_at = u64::try_from(session.forget_at.as_second()).unwrap_or(u64::MAX);
-            let id = session.id.0.into_bytes();
-            self.0.verifier.revocations().revoke(id, forget_at);
-        }
     }
 
     /// Its last access token was minted by now; or later, if the clock has been set back since.

@@ -103,6 +103,21 @@ pub(super) async fn by_id(on: &mut impl Executor, id: SessionId) -> Result<Optio
     query(BY_ID).bind(id).optional(on).await
 }
 
+const TOUCH: &str = "
+    UPDATE sessions
+    SET rotated_at = $1
+    WHERE id = $2 AND revoked_at IS NULL AND rotated_at <= $3";
+
+/// Notes that the session was used, unless that was noted since `before`.
+pub(super) async fn touch(
+    on: &mut impl Executor,
+    id: SessionId,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    query(TOUCH).bind(now).bind(id).bind(before).execute(on).await
+}
+
 const LIVE: &str = concat!(
     "SELECT ",
     columns!(),
@@ -120,6 +135,17 @@ pub(super) async fn live(
     now: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
     query(LIVE).bind(user).bind(now).bind(idle_since).all(on).await
+}
+
+const ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions WHERE user_id = $1 ORDER BY id DESC"
+);
+
+/// Every session of the user that is remembered, over or not.
+pub(super) async fn all(on: &mut impl Executor, user: UserId) -> Result<Vec<Session>, StoreError> {
+    query(ALL).bind(user).all(on).await
 }
 
 const BEYOND: &str = "

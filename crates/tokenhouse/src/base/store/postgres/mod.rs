@@ -2,6 +2,7 @@
 
 mod address;
 mod error;
+mod notices;
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use deadpool_postgres::{
 };
 use tokio_postgres::types::ToSql;
 
+use super::notice::Ends;
 use super::{Query, Row, StoreError, StoreOptions, StoreStatus};
 use error::Fault;
 
@@ -23,12 +25,14 @@ pub(super) struct Postgres {
     acquire: Duration,
     /// How long an answer may take; past it the server hangs or the network is gone.
     answer: Duration,
+    notices: notices::Line,
 }
 
 impl Postgres {
     /// Reads the address. Connections are made when they are needed.
     pub(super) fn open(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         let (config, tls) = address::parse(url, options)?;
+        let notices = notices::Line::new(config.clone(), tls.clone());
         let recycle = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
@@ -48,6 +52,7 @@ impl Postgres {
             pool,
             acquire: options.acquire_timeout,
             answer,
+            notices,
         })
     }
 
@@ -146,7 +151,12 @@ impl Postgres {
         }
     }
 
+    pub(super) fn listen(&self, channel: &'static str, ends: Ends) {
+        self.notices.open(channel, ends);
+    }
+
     pub(super) fn close(&self) {
+        self.notices.close();
         self.pool.close();
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::{PREPARED, StoreError, StoreOptions};
 
@@ -87,7 +89,11 @@ fn unopened(path: &Path, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::NotADatabase) => format!("{name} is not an SQLite database"),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             let folder = directory(path).display();
-            format!("cannot write to {name} or to the directory {folder}: permission denied")
+            let why = match access(path, Access::WRITE_OK) {
+                Err(Errno::ROFS) => "the file system is read-only",
+                _ => "permission denied",
+            };
+            format!("cannot write to {name} or to the directory {folder}: {why}")
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             format!("another process keeps {name} locked")
