@@ -29,7 +29,7 @@ use crate::base::secret::Secret;
 use crate::builder::Builder;
 use crate::features::password::{SignedUp, Signup};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::login::LoggedIn;
+use crate::kernel::login::{LoggedIn, Step};
 
 /// The password of everybody whom [`TestHouse::signed_up`] signs up.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -154,7 +154,7 @@ impl TestHouse {
             ..Signup::default()
         };
         match self.house.sign_up(signup, &Origin::default()).await {
-            Ok(SignedUp::In(login)) => *login,
+            Ok(SignedUp::In(Step::Done(login))) => *login,
             other => panic!("{email} could not sign up: {other:?}"),
         }
     }

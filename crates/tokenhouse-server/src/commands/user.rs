@@ -35,6 +35,8 @@ enum UserCommand {
     Enable(Named),
     /// Set a new password and end every session
     SetPassword(Named),
+    /// Take every second factor away, of somebody who lost them all, and end every session
+    RemoveFactors(Named),
     /// Delete an account and everything that belongs to it
     Delete(Delete),
 }
@@ -122,6 +124,7 @@ impl Users {
                 UserCommand::Disable(Named { name }) => set_active(&house, &name, false).await,
                 UserCommand::Enable(Named { name }) => set_active(&house, &name, true).await,
                 UserCommand::SetPassword(Named { name }) => set_password(&house, &name).await,
+                UserCommand::RemoveFactors(Named { name }) => remove_factors(&house, &name).await,
                 UserCommand::Delete(command) => command.run(&house).await,
             }
         })
@@ -222,6 +225,16 @@ async fn set_password(house: &Tokenhouse, name: &str) -> Result<(), Failure> {
     let user = find(house, name).await?;
     house.set_password(&user, &read_new_password()?).await?;
     println!("{} has a new password; every session is over", called(&user));
+    Ok(())
+}
+
+async fn remove_factors(house: &Tokenhouse, name: &str) -> Result<(), Failure> {
+    let user = find(house, name).await?;
+    house.remove_factors(&user).await?;
+    println!(
+        "{} has no second factor any more; every session is over, the password is as it was",
+        called(&user)
+    );
     Ok(())
 }
 

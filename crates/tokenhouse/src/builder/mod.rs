@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
@@ -21,12 +22,13 @@ use crate::base::http::observe::{Observer, ProblemRenderer};
 use crate::base::mail::{Message, Undelivered};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
-use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
+use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions, Tx};
 use crate::base::template::{TemplateError, Templates};
 use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
+use crate::kernel::login::LoginAttempt;
 use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::lease::Node;
 use crate::kernel::look::Looks;
@@ -194,6 +196,53 @@ impl Builder {
         rule: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         self.hooks.password_rule = Some(Arc::new(rule));
+        self
+    }
+
+    /// What the application does when somebody has signed up: in the same transaction, so that its own rows are there
+    /// together with the account, or neither is. An error refuses the sign-up. Only the database belongs in there.
+    ///
+    /// ```
+    /// # use tokenhouse::{Tokenhouse, store::query};
+    /// let builder = Tokenhouse::builder().after_sign_up(|tx, user| {
+    ///     Box::pin(async move {
+    ///         query("INSERT INTO customers (user_id, plan) VALUES ($1, 'free')").bind(user.id).execute(tx).await?;
+    ///         Ok(())
+    ///     })
+    /// });
+    /// ```
+    #[must_use]
+    pub fn after_sign_up(
+        mut self,
+        hook: impl for<'a> Fn(&'a mut Tx, &'a User) -> BoxFuture<'a, Result<(), Error>> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.after_sign_up = Some(Arc::new(hook));
+        self
+    }
+
+    /// What the application says to a login that lacks nothing any more, whichever way it came: claims for the tokens of
+    /// this session, or an error, and no session is opened. Only the database belongs in there.
+    ///
+    /// ```
+    /// # use tokenhouse::{Code, Error, Tokenhouse};
+    /// let builder = Tokenhouse::builder().before_login(|_tx, attempt| {
+    ///     Box::pin(async move {
+    ///         if attempt.user.profile.contains_key("unpaid") {
+    ///             return Err(Error::new(Code::Forbidden, "pay the last bill first"));
+    ///         }
+    ///         Ok([("by".to_owned(), attempt.method.clone().into())].into_iter().collect())
+    ///     })
+    /// });
+    /// ```
+    #[must_use]
+    pub fn before_login(
+        mut self,
+        hook: impl for<'a> Fn(&'a mut Tx, &'a LoginAttempt) -> BoxFuture<'a, Result<Map<String, Value>, Error>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.hooks.before_login = Some(Arc::new(hook));
         self
     }
 

@@ -13,6 +13,7 @@ use super::brake::Turns;
 use super::keys::Keyring;
 use super::lease::Node;
 use super::look::Looks;
+use super::login::hooks::{LoginHook, SignUpHook};
 use super::mail::Way;
 use super::metrics::Metrics;
 use super::pages::look::Look;
@@ -65,6 +66,8 @@ pub(crate) struct Hooks {
     pub(crate) verifier: Option<VerifierHook>,
     pub(crate) username_rule: Option<RuleHook>,
     pub(crate) password_rule: Option<RuleHook>,
+    pub(crate) after_sign_up: Option<SignUpHook>,
+    pub(crate) before_login: Option<LoginHook>,
     pub(crate) mailer: Option<MailerHook>,
 }
 

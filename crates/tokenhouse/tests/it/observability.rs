@@ -143,7 +143,7 @@ async fn whole_life(api: &Api) -> Vec<String> {
     api.house().tend().await.unwrap();
     secrets.push(crate::keys::P256.lines().nth(2).unwrap().to_owned());
     // The database refuses, as it would where somebody else is at it.
-    api.change(query("UPDATE users SET profile = 'no JSON, and no wonder'"))
+    api.change(query("UPDATE users SET profile = $1").bind("no JSON, and no wonder"))
         .await;
     api.me(&tokens[1].access).await.is(500);
     api.change(query("UPDATE users SET profile = '{}'")).await;

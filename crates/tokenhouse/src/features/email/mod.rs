@@ -26,6 +26,9 @@ pub(super) const FEATURE: Feature = Feature {
     enabled: |settings| settings.features.email,
     routes: routes::routes,
     pages: pages::PAGES,
+    factor: None,
+    way_in: None,
+    sweep: None,
     prove: None,
     disown: None,
 };
@@ -216,7 +219,8 @@ impl Tokenhouse {
         // older link belongs to somebody who had the account before, and stays.
         ticket::void_since(&mut tx, UNDO, id, ticket.created_at).await?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        self.disown(&mut tx, id).await?;
+        // A second factor from before the change is the owner's.
+        self.disown(&mut tx, id, ticket.created_at).await?;
         mailbox::send_reset(&mut tx, self, &old, Some(&user), true, origin, now).await?;
         let event = Event::new("email.change_undone", now)
             .of_user(id)

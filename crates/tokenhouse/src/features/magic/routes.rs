@@ -85,10 +85,7 @@ async fn log_in(
     body.finish()?;
     let login = house
         .log_in_by_mail(&presented, scope.as_deref(), &origin)
-        .await?;
-    Ok(TokenAnswer::respond(
-        StatusCode::OK,
-        &login.tokens,
-        Some(login.user),
-    ))
+        .await?
+        .done()?;
+    Ok(TokenAnswer::respond(StatusCode::OK, &login.tokens, Some(login.user)))
 }

@@ -74,7 +74,7 @@ async fn sign_in(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, E
         scope: None,
     };
     match visit.house.log_in_with_password(login, &visit.origin).await {
-        Ok(login) => visit.sign_in(&login, return_to.as_deref()).await,
+        Ok(step) => visit.step(step, return_to).await,
         Err(error) => {
             let form = FormState::with([("identifier", Some(identifier))]).failed(&visit, error)?;
             visit
@@ -166,7 +166,7 @@ async fn sign_up(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, E
         ("username", signup.username.clone()),
     ]);
     match visit.house.sign_up(signup, &visit.origin).await {
-        Ok(SignedUp::In(login)) => visit.sign_in(&login, return_to.as_deref()).await,
+        Ok(SignedUp::In(step)) => visit.step(step, return_to).await,
         Ok(SignedUp::Untold) => Ok(done(&visit, "/account/sign-in", "signed_up")),
         Err(error) => {
             let form = typed.failed(&visit, error)?;
@@ -246,6 +246,7 @@ async fn change(Posted(member, mut fields): Posted<Member>) -> Result<Response, 
         .await;
     match changed {
         Ok(()) => Ok(done(&member, "/account", "password_changed")),
+        Err(error) if error.code() == Code::FreshProofRequired => member.prove_first(error, "/account/password"),
         Err(error) => change_page(&member, by_password("current_password", &member, error)?),
     }
 }
@@ -276,6 +277,12 @@ async fn show_delete(member: Member) -> Result<Response, Error> {
 async fn delete(Posted(member, mut fields): Posted<Member>) -> Result<Response, Error> {
     let password = fields.take_optional("password").unwrap_or_default();
     let house = &member.house;
+    if let Err(error) = house
+        .require_fresh_where_two_steps(&member.user, member.session.id)
+        .await
+    {
+        return member.prove_first(error, "/account/delete");
+    }
     match house
         .delete_own_account(&member.user, password.into(), &member.origin)
         .await

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub mod api;
+pub mod authenticator;
 pub mod browser;
 pub mod doors;
 pub mod postgres;
