@@ -65,7 +65,7 @@ impl Tokenhouse {
             kind: "invitation",
             language: self.0.templates.best(language).tag(),
             content: Content {
-                link: Some(self.link("/signup", issued.token.expose())),
+                link: Some(self.link("/sign-up", issued.token.expose())),
                 expires_at: Some(after(now, lifetime)),
                 ..Content::default()
             },
@@ -98,9 +98,15 @@ pub(crate) async fn accept(
         .await?
         .filter(|ticket| email.is_some_and(|email| email.key() == ticket.subject))
         .ok_or_else(ticket_invalid)?;
-    let roles = ticket.data["roles"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let roles = ticket.data["roles"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     Ok(Invited {
-        roles: roles.iter().filter_map(|role| role.as_str().map(str::to_owned)).collect(),
+        roles: roles
+            .iter()
+            .filter_map(|role| role.as_str().map(str::to_owned))
+            .collect(),
         is_superuser: ticket.data["is_superuser"] == json!(true),
     })
 }

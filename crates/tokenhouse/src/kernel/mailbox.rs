@@ -42,14 +42,22 @@ impl FromMail {
         if body.has("token") {
             for name in ["email", "code"] {
                 if body.has(name) {
-                    body.fault(FieldError::new(name, "ambiguous", "give a token, or an address and a code"));
+                    body.fault(FieldError::new(
+                        name,
+                        "ambiguous",
+                        "give a token, or an address and a code",
+                    ));
                     let _ = body.take_optional(name);
                 }
             }
             return Self::Token(body.take_secret("token").unwrap_or_default());
         }
         if !body.has("email") && !body.has("code") {
-            body.fault(FieldError::new("token", "missing", "is required, or `email` and `code`"));
+            body.fault(FieldError::new(
+                "token",
+                "missing",
+                "is required, or `email` and `code`",
+            ));
             return Self::Token(Secret::default());
         }
         Self::Code {
@@ -97,8 +105,9 @@ impl Tokenhouse {
 
     /// Reads the address that a mail is asked for to.
     pub(crate) fn read_address(field: &str, text: &str) -> Result<Email, Error> {
-        Email::parse(text)
-            .map_err(|error| Error::invalid_fields(vec![FieldError::new(field, "email_invalid", error.to_string())]))
+        Email::parse(text).map_err(|error| {
+            Error::invalid_fields(vec![FieldError::new(field, "email_invalid", error.to_string())])
+        })
     }
 
     /// Whether sign-ups and changes are asked to verify their address.

@@ -79,10 +79,18 @@ impl Tokenhouse {
     }
 
     /// Whether the user who is logged in knows the secret that goes with the account.
-    pub(crate) async fn prove_by_secret(&self, user: &User, secret: Secret, origin: &Origin) -> Result<(), Error> {
+    pub(crate) async fn prove_by_secret(
+        &self,
+        user: &User,
+        secret: Secret,
+        origin: &Origin,
+    ) -> Result<(), Error> {
         match self.0.features.iter().find_map(|feature| feature.prove) {
             Some(prove) => prove(self, user, secret, origin).await,
-            None => Err(Error::new(Code::InvalidCredentials, "no account here has a password")),
+            None => Err(Error::new(
+                Code::InvalidCredentials,
+                "no account here has a password",
+            )),
         }
     }
 }

@@ -396,6 +396,7 @@ mod target {
             query: &Query,
             row: impl FnMut(&Row<'_>) -> bool,
         ) -> Result<(), StoreError> {
+            tracing::trace!(target: "tokenhouse::sql", statement = query.sql);
             match self.0 {
                 Way::SqliteRead(sqlite) => sqlite.read(query, row),
                 Way::SqliteTurn(turn) => turn.rows(query, row),
@@ -408,6 +409,7 @@ mod target {
 
         /// Says how many rows were touched.
         pub(in super::super) async fn execute(self, query: &Query) -> Result<u64, StoreError> {
+            tracing::trace!(target: "tokenhouse::sql", statement = query.sql);
             match self.0 {
                 Way::SqliteRead(sqlite) => sqlite.read_execute(query),
                 Way::SqliteTurn(turn) => turn.execute(query),

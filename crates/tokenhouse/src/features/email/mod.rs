@@ -1,6 +1,7 @@
 //! The address of an account: verified by a mail to it, changed by a mail to the new one. Whoever had the old one is
 //! told, and can take the change back: who has stolen a session or a password must not take the account for good.
 
+mod pages;
 pub(crate) mod routes;
 
 use serde_json::json;
@@ -11,7 +12,6 @@ use crate::base::http::Origin;
 use crate::base::secret::Secret;
 use crate::base::store::Tx;
 use crate::kernel::Feature;
-use crate::kernel::pages::Pages;
 use crate::kernel::account::{self, Email, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
@@ -25,11 +25,11 @@ pub(super) const FEATURE: Feature = Feature {
     name: "email",
     enabled: |settings| settings.features.email,
     routes: routes::routes,
+    pages: pages::PAGES,
     factor: None,
     way_in: None,
     sweep: None,
     prove: None,
-    pages: Pages::NONE,
     disown: None,
 };
 
@@ -222,30 +222,12 @@ impl Tokenhouse {
         // A second factor from before the change is the owner's.
         self.disown(&mut tx, id, ticket.created_at).await?;
         mailbox::send_reset(&mut tx, self, &old, Some(&user), true, origin, now).await?;
-        let event = Event::new("email.change_undone", now).of_user(id).seen_from(origin);
+        let event = Event::new("email.change_undone", now)
+            .of_user(id)
+            .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         self.remember_revoked(&ended);
         Ok(user)
     }
-
-    /// Whether a link would still do what it says; nothing is used up. For the pages that ask first.
-    pub(crate) async fn peek_email_link(&self, purpose: LinkOf, token: &Secret) -> Result<bool, Error> {
-        let purpose = match purpose {
-            LinkOf::Verify => VERIFY,
-            LinkOf::Change => CHANGE,
-            LinkOf::Undo => UNDO,
-        };
-        let ticket = self.peek_ticket(purpose, &Key::of(token)).await?;
-        Ok(ticket.is_some_and(|ticket| ticket.user.is_some()))
-    }
 }
-
-/// The links of this feature.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LinkOf {
-    Verify,
-    Change,
-    Undo,
-}
-

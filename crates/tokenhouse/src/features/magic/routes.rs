@@ -38,7 +38,11 @@ struct MagicRequestBody {
         (status = 429, description = "`rate_limited`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn ask(State(house): State<Tokenhouse>, origin: Origin, Body(mut body): Body) -> Result<Response, Error> {
+async fn ask(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    Body(mut body): Body,
+) -> Result<Response, Error> {
     let email = body.take("email").unwrap_or_default();
     body.finish()?;
     house.ask_to_log_in(&email, &origin).await?;

@@ -3,19 +3,20 @@
 pub mod common;
 mod opening;
 mod pages;
+mod reset_pages;
 pub mod policy;
-mod reset;
 #[cfg(test)]
 mod policy_tests;
 mod resemblance;
+mod reset;
 pub(crate) mod routes;
 mod sql;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use self::opening::{Begun, Door};
 pub use self::opening::OpeningAccount;
+use self::opening::{Begun, Door};
 use self::policy::PasswordPolicy;
 use crate::base::error::{Code, Error, FieldError};
 use crate::base::hashing::{HashingError, StoredHash};
@@ -99,7 +100,10 @@ impl Tokenhouse {
                 ));
             }
             SignupMode::Invitation if signup.invitation.is_none() => {
-                return Err(Error::new(Code::SignupClosed, "accounts are opened by invitation only"));
+                return Err(Error::new(
+                    Code::SignupClosed,
+                    "accounts are opened by invitation only",
+                ));
             }
             SignupMode::Invitation | SignupMode::Open => {}
         }

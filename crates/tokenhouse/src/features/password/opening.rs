@@ -76,10 +76,22 @@ impl Tokenhouse {
         let (mut tx, user) = match account::open(tx, self, &new, at).await? {
             Opened::New(tx, user) => (tx, user),
             Opened::EmailTaken(tx, owner) => {
-                return Ok(Begun::Taken(Taken { tx, owner: Some(owner), email: new.email, username, at }));
+                return Ok(Begun::Taken(Taken {
+                    tx,
+                    owner: Some(owner),
+                    email: new.email,
+                    username,
+                    at,
+                }));
             }
             Opened::UsernameTaken(tx) => {
-                return Ok(Begun::Taken(Taken { tx, owner: None, email: new.email, username, at }));
+                return Ok(Begun::Taken(Taken {
+                    tx,
+                    owner: None,
+                    email: new.email,
+                    username,
+                    at,
+                }));
             }
         };
         sql::insert(&mut tx, user.id, &hash, at).await?;
@@ -148,7 +160,11 @@ impl Taken {
             let username = self.username.unwrap_or_default();
             let asked = Asked {
                 purpose: mailbox::VERIFY,
-                kind: if self.owner.is_some() { "signup_attempt" } else { "username_taken" },
+                kind: if self.owner.is_some() {
+                    "signup_attempt"
+                } else {
+                    "username_taken"
+                },
                 page: "/verify",
                 lifetime: *house.0.settings.links.verify,
                 with_code: true,

@@ -40,7 +40,11 @@ impl Tokenhouse {
         origin: &Origin,
     ) -> Result<(), Error> {
         let key = self.ticket_of(RESET, presented).await?;
-        let owner = match self.peek_ticket(RESET, &key).await?.and_then(|ticket| ticket.user) {
+        let owner = match self
+            .peek_ticket(RESET, &key)
+            .await?
+            .and_then(|ticket| ticket.user)
+        {
             Some(owner) => self.user(owner).await?,
             None => None,
         };
@@ -59,7 +63,9 @@ impl Tokenhouse {
         sql::replace(&mut tx, user.id, &hash, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, None, now).await?;
         security_notice(&mut tx, self, &user, Notice::PasswordChanged, origin, now).await?;
-        let event = Event::new("password.reset", now).of_user(user.id).seen_from(origin);
+        let event = Event::new("password.reset", now)
+            .of_user(user.id)
+            .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         self.remember_revoked(&ended);

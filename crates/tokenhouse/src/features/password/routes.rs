@@ -91,7 +91,8 @@ async fn signup(
     })
 }
 
-const UNTOLD: &str = "if the account could be opened, log in now; where its address must be verified first, a mail says how";
+const UNTOLD: &str =
+    "if the account could be opened, log in now; where its address must be verified first, a mail says how";
 
 /// Faults of shape and faults of content are answered together.
 fn read_signup(house: &Tokenhouse, mut body: Fields) -> Result<Signup, Error> {

@@ -374,7 +374,11 @@ impl Tokenhouse {
     /// Whether the settings let an address of this domain in.
     pub(crate) fn check_domain(&self, field: &str, email: &Email) -> Result<(), FieldError> {
         let allowed = &self.0.settings.signup.allowed_domains;
-        if allowed.is_empty() || allowed.iter().any(|domain| name::key(domain) == email.domain_key()) {
+        if allowed.is_empty()
+            || allowed
+                .iter()
+                .any(|domain| name::key(domain) == email.domain_key())
+        {
             return Ok(());
         }
         Err(FieldError::new(

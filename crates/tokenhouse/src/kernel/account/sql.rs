@@ -215,7 +215,12 @@ pub(super) async fn verify_email(
     key: &str,
     now: Timestamp,
 ) -> Result<Option<User>, StoreError> {
-    query(VERIFY_EMAIL).bind(now).bind(id).bind(key).optional(on).await
+    query(VERIFY_EMAIL)
+        .bind(now)
+        .bind(id)
+        .bind(key)
+        .optional(on)
+        .await
 }
 
 const SET_EMAIL: &str = concat!(

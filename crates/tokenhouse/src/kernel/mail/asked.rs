@@ -69,7 +69,11 @@ pub(crate) async fn ask(
         return Ok(());
     }
     let within = house.may_mail(tx, asked.to, now).await?;
-    let reply = if within || asked.urgent { asked.reply } else { Reply::Nothing };
+    let reply = if within || asked.urgent {
+        asked.reply
+    } else {
+        Reply::Nothing
+    };
     // A decoy has the subject of a real ticket, so that a code that is guessed is counted the same. But asking too often
     // must not retire the code that somebody was sent.
     let subject = if within || asked.urgent {
@@ -98,7 +102,10 @@ pub(crate) async fn ask(
         language: asked.language,
         content: Content {
             link: carries.then(|| house.link(asked.page, issued.token.expose())),
-            code: issued.code.filter(|_| carries).map(|code| code.expose().to_owned()),
+            code: issued
+                .code
+                .filter(|_| carries)
+                .map(|code| code.expose().to_owned()),
             expires_at: Some(after(now, asked.lifetime)),
             places: asked.places,
             facts: Some(Facts::of(asked.origin, now)),
@@ -150,7 +157,9 @@ impl Tokenhouse {
     /// Where a link in a mail leads.
     pub(crate) fn link(&self, page: &str, token: &str) -> String {
         let settings = &self.0.settings;
-        let pages = settings.links.pages.as_deref().unwrap_or(&settings.public_url);
-        format!("{}{page}?token={token}", pages.trim_end_matches('/'))
+        match &settings.links.pages {
+            Some(pages) => format!("{}{page}?token={token}", pages.trim_end_matches('/')),
+            None => format!("{}/account{page}?token={token}", settings.public_url),
+        }
     }
 }

@@ -5,6 +5,7 @@ pub mod authenticator;
 pub mod browser;
 pub mod doors;
 pub mod postgres;
+pub mod smtp;
 
 use tempfile::TempDir;
 use tokenhouse::base::store::{EngineKind, Store, StoreOptions};
