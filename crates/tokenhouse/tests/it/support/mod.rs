@@ -5,6 +5,7 @@ pub mod authenticator;
 pub mod browser;
 pub mod doors;
 pub mod postgres;
+pub mod proxy;
 pub mod smtp;
 
 use tempfile::TempDir;
