@@ -1,11 +1,15 @@
 //! The commands, one file each.
 
+mod backup;
 mod config;
 mod dev;
 mod doctor;
+mod export;
+mod import;
 mod keys;
 mod migrate;
 mod openapi;
+mod progress;
 mod serve;
 mod user;
 
@@ -14,7 +18,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use tokenhouse::{Builder, Secret, Tokenhouse};
+use tokenhouse::{Builder, MasterKey, Secret, Tokenhouse};
 
 use crate::config::{Config, Places};
 use crate::failure::Failure;
@@ -45,6 +49,12 @@ enum Command {
     Keys(keys::Keys),
     /// Bring the database up to date
     Migrate(migrate::Migrate),
+    /// Copy an SQLite database while the house works on it
+    Backup(backup::Backup),
+    /// Write the whole house into one file
+    Export(export::Export),
+    /// Bring in a whole house, or users of another system
+    Import(import::Import),
     /// Check the configuration, or print one to start from
     Config(config::ConfigCommands),
     /// Look for what is wrong, and say what to do about it
@@ -66,6 +76,9 @@ impl Arguments {
             Command::User(command) => command.run(&places),
             Command::Keys(command) => command.run(&places),
             Command::Migrate(command) => command.run(&places),
+            Command::Backup(command) => command.run(&places),
+            Command::Export(command) => command.run(&places),
+            Command::Import(command) => command.run(&places),
             Command::Config(command) => command.run(&places),
             Command::Doctor(command) => command.run(&places),
             Command::Openapi(command) => command.run(),
@@ -118,6 +131,14 @@ fn with_house<F: Future<Output = Result<(), Failure>>>(
         house.close().await;
         ended
     })
+}
+
+/// The master key that is there.
+fn master_key(config: &Config) -> Result<MasterKey, Failure> {
+    let builder = Tokenhouse::builder().settings(config.settings.clone());
+    builder
+        .master_key()
+        .map_err(|error| Failure::build(config, &error))
 }
 
 /// Prints to standard output; whoever reads it may stop reading (`| head`).

@@ -34,6 +34,8 @@ pub enum Code {
     RefreshExpired,
     /// The refresh token had been used before; somebody holds a copy, so the session was ended.
     RefreshReused,
+    /// A link or code from a mail was used, is too old, or was never sent.
+    TicketInvalid,
     /// The access token lacks the scope that `WWW-Authenticate` names.
     InsufficientScope,
     /// The account is known, but may not do that.
@@ -90,6 +92,7 @@ impl Code {
         Self::RefreshInvalid,
         Self::RefreshExpired,
         Self::RefreshReused,
+        Self::TicketInvalid,
         Self::InsufficientScope,
         Self::Forbidden,
         Self::CrossSiteRequest,
@@ -128,6 +131,7 @@ impl Code {
             Self::RefreshInvalid => (401, "refresh_invalid", "The refresh token is not valid"),
             Self::RefreshExpired => (401, "refresh_expired", "The session has expired"),
             Self::RefreshReused => (401, "refresh_reused", "The refresh token had been used before"),
+            Self::TicketInvalid => (401, "ticket_invalid", "The link or code is not valid"),
             Self::InsufficientScope => (403, "insufficient_scope", "The token lacks a scope"),
             Self::Forbidden => (403, "forbidden", "This account may not do that"),
             Self::CrossSiteRequest => (403, "cross_site_request", "The request came from another site"),

@@ -8,6 +8,7 @@ use super::account::{self, User};
 use super::brake::{self, Try};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
+use super::notice;
 use super::session::{self, Session};
 use super::token::TokenSet;
 use crate::base::error::{Code, Error, FieldError};
@@ -80,6 +81,7 @@ impl Tokenhouse {
                 .seen_from(origin)
         };
         event::write(&mut tx, &self.0.entropy, event).await?;
+        notice::tell_of_login(&mut tx, self, &login.user, &session, origin).await?;
         // Before the commit: whatever fails here leaves no session behind that nobody holds a token of.
         let tokens = self.mint(&login.user, &session, login.at)?;
         tx.commit().await?;
@@ -103,6 +105,12 @@ impl Tokenhouse {
                 "the account is disabled; ask whoever runs this service",
             ));
         }
+        if !self.may_enter(&user) {
+            return Err(Error::new(
+                Code::EmailUnverified,
+                "verify the e-mail address first: a mail was sent to it, and another can be asked for",
+            ));
+        }
         match account::note_login(tx, &user, at).await? {
             Some(user) => Ok(Complete { user, method, at }),
             None => Err(Error::new(
@@ -110,6 +118,11 @@ impl Tokenhouse {
                 "the account changed while logging in; try again",
             )),
         }
+    }
+
+    /// Whether the settings let somebody with this address in.
+    pub(crate) fn may_enter(&self, user: &User) -> bool {
+        user.email_verified || user.email.is_none() || !self.0.settings.signup.require_verified_email
     }
 
     /// The scope a session gets: what was asked for, which must be part of what the settings grant.

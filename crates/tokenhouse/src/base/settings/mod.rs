@@ -259,6 +259,10 @@ settings! {
     pub struct FeatureSettings ("features") {
         /// Sign up, log in and delete an account with a password.
         value password: bool = true,
+        /// Verify and change the address of an account by mail.
+        value email: bool = true,
+        /// Log in by a link or code that is sent by mail.
+        value magic: bool = true,
     }
 
     /// The pages that people sign in and look after their account with, under `/account`.

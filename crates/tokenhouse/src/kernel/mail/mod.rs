@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use self::asked::{Asked, ask};
+pub(crate) use self::asked::{Asked, Reply, ask};
 pub(crate) use self::deliver::Way;
 use super::account::User;
 use super::house::Tokenhouse;

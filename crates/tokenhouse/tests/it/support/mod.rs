@@ -4,6 +4,7 @@ pub mod api;
 pub mod browser;
 pub mod doors;
 pub mod postgres;
+pub mod proxy;
 
 use tempfile::TempDir;
 use tokenhouse::base::store::{EngineKind, Store, StoreOptions};
