@@ -71,10 +71,6 @@ impl TestHouse {
         let mails = Arc::new(Mutex::new(Vec::new()));
         let caught = Arc::clone(&mails);
         let builder = Tokenhouse::builder()
-            .mailer(move |message| {
-                caught.lock().push(message);
-                std::future::ready(Ok(()))
-            })
             .database(url)
             .configure(|settings| {
                 settings.rate_limit.enabled = false;
@@ -85,7 +81,14 @@ impl TestHouse {
             .clock(clock.clone())
             .weak_hashing()
             .without_jobs();
-        let house = change(builder).build().await.expect("a house");
+        let mut builder = change(builder);
+        if builder.lets_mail_be_caught() {
+            builder = builder.mailer(move |message| {
+                caught.lock().push(message);
+                std::future::ready(Ok(()))
+            });
+        }
+        let house = builder.build().await.expect("a house");
         Self {
             house,
             clock,

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use clap::{Args, Subcommand};
-use tokenhouse::{Origin, Secret, Signup, Tokenhouse, User, UserId};
+use tokenhouse::{Invitation, Origin, Secret, Signup, Tokenhouse, User, UserId};
 
 use super::{load, print_json, with_house};
 use crate::config::Places;
@@ -23,6 +23,8 @@ pub(crate) struct Users {
 enum UserCommand {
     /// Open an account
     Create(Create),
+    /// Send somebody a mail by which they can open an account
+    Invite(Invite),
     /// List accounts in the order of their sign-up
     List(List),
     /// Show one account
@@ -56,6 +58,21 @@ struct Create {
     /// Print the account as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+struct Invite {
+    /// Where the invitation goes; the account will be of this address
+    email: String,
+    /// A role the account will have; may be given several times
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// Whether the account may do everything
+    #[arg(long)]
+    superuser: bool,
+    /// The language of the mail, such as `de`
+    #[arg(long)]
+    language: Option<String>,
 }
 
 #[derive(Args)]
@@ -101,6 +118,7 @@ impl Users {
         with_house(&config, |house| async move {
             match self.command {
                 UserCommand::Create(command) => command.run(&house).await,
+                UserCommand::Invite(command) => command.run(&house).await,
                 UserCommand::List(command) => command.run(&house).await,
                 UserCommand::Show(Show { name, json }) => print(&find(&house, &name).await?, json),
                 UserCommand::Disable(Named { name }) => set_active(&house, &name, false).await,
@@ -129,6 +147,23 @@ impl Create {
             return print(&user, true);
         }
         println!("{} is open: {}", called(&user), user.id);
+        Ok(())
+    }
+}
+
+impl Invite {
+    async fn run(self, house: &Tokenhouse) -> Result<(), Failure> {
+        let invitation = Invitation {
+            email: self.email,
+            roles: self.roles,
+            is_superuser: self.superuser,
+            language: self.language,
+        };
+        house.invite(&invitation).await?;
+        println!(
+            "{} is invited: the running server sends the mail",
+            invitation.email
+        );
         Ok(())
     }
 }

@@ -36,6 +36,19 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The server that mail goes to, if the settings name one.
+    ///
+    /// # Errors
+    /// [`BuildError::Setting`], as [`check`](Self::check).
+    pub fn mail_server(&self) -> Result<Option<Smtp>, BuildError> {
+        Ok(match way_of_mail(self, None)? {
+            Some(Way::Smtp(smtp, _)) => Some(*smtp),
+            _ => None,
+        })
+    }
+}
+
 pub(super) fn setting(key: &'static str, problem: impl Into<String>) -> BuildError {
     BuildError::Setting {
         key,

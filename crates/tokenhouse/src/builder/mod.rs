@@ -89,6 +89,8 @@ pub struct Builder {
     migrations: Vec<(&'static str, &'static [Migration])>,
     weak_hashing: bool,
     without_jobs: bool,
+    #[cfg(feature = "testing")]
+    without_mail: bool,
     keep_keys: bool,
 }
 
@@ -332,6 +334,19 @@ impl Builder {
     pub fn weak_hashing(mut self) -> Self {
         self.weak_hashing = true;
         self
+    }
+
+    /// A test's house that has no way for mail to leave; without this its mail is caught.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn without_mail(mut self) -> Self {
+        self.without_mail = true;
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn lets_mail_be_caught(&self) -> bool {
+        !self.without_mail && self.hooks.mailer.is_none() && self.settings.mail.host.is_none()
     }
 
     /// The master key that a house on these settings has, from the settings or the file; it is not made here.

@@ -1,6 +1,7 @@
 //! The address of an account: verified by a mail to it, changed by a mail to the new one. Whoever had the old one is
 //! told, and can take the change back: who has stolen a session or a password must not take the account for good.
 
+mod pages;
 pub(crate) mod routes;
 
 use serde_json::json;
@@ -25,11 +26,11 @@ pub(super) const FEATURE: Feature = Feature {
     name: "email",
     enabled: |settings| settings.features.email,
     routes: routes::routes,
+    pages: pages::PAGES,
     factor: None,
     way_in: None,
     sweep: None,
     prove: None,
-    pages: Pages::NONE,
     disown: None,
 };
 
@@ -230,23 +231,4 @@ impl Tokenhouse {
         self.remember_revoked(&ended);
         Ok(user)
     }
-
-    /// Whether a link would still do what it says; nothing is used up. For the pages that ask first.
-    pub(crate) async fn peek_email_link(&self, purpose: LinkOf, token: &Secret) -> Result<bool, Error> {
-        let purpose = match purpose {
-            LinkOf::Verify => VERIFY,
-            LinkOf::Change => CHANGE,
-            LinkOf::Undo => UNDO,
-        };
-        let ticket = self.peek_ticket(purpose, &Key::of(token)).await?;
-        Ok(ticket.is_some_and(|ticket| ticket.user.is_some()))
-    }
-}
-
-/// The links of this feature.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LinkOf {
-    Verify,
-    Change,
-    Undo,
 }

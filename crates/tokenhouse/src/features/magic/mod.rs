@@ -1,6 +1,7 @@
 //! Logging in by mail: a link or a code, to an address that was verified before. To one that was not goes the mail that
 //! verifies it, since the account may have been opened by somebody who does not read it, and knows its password.
 
+mod pages;
 pub(crate) mod routes;
 
 use serde_json::json;
@@ -21,6 +22,7 @@ pub(super) const FEATURE: Feature = Feature {
     name: "magic",
     enabled: |settings| settings.features.magic,
     routes: routes::routes,
+    pages: pages::PAGES,
     factor: None,
     way_in: Some(|house, _, user| {
         let can = house.sends_mail() && user.email_verified;
@@ -28,7 +30,6 @@ pub(super) const FEATURE: Feature = Feature {
     }),
     sweep: None,
     prove: None,
-    pages: Pages::NONE,
     disown: None,
 };
 

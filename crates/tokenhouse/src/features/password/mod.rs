@@ -9,6 +9,7 @@ pub mod policy;
 mod policy_tests;
 mod resemblance;
 mod reset;
+mod reset_pages;
 pub(crate) mod routes;
 mod sql;
 

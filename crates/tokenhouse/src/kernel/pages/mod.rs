@@ -13,6 +13,7 @@ mod device;
 mod devices;
 mod form;
 mod frame;
+mod from_mail;
 pub(crate) mod look;
 mod profile;
 mod prove;
@@ -31,6 +32,7 @@ use futures_util::future::BoxFuture;
 use minijinja::Value;
 
 pub(crate) use self::form::{FormState, Posted};
+pub(crate) use self::from_mail::{AskPage, FromMailPage, given};
 pub(crate) use self::sign_in::SignIn;
 pub(crate) use self::visit::{Member, Visit, query};
 use super::house::Tokenhouse;

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod doors;
 pub mod postgres;
 pub mod proxy;
+pub mod smtp;
 
 use tempfile::TempDir;
 use tokenhouse::base::store::{EngineKind, Store, StoreOptions};
