@@ -99,8 +99,8 @@ async fn exists(store: &Store) -> Result<bool, StoreError> {
 }
 
 /// Stands among the applied migrations while a whole house is being imported, so that nothing works on half of it:
-/// this program says why, and one that does not know the name takes the database for a newer one's.
-pub(crate) const UNFINISHED_IMPORT: &str = "unfinished_import";
+/// this program says why, and one that does not know the name takes it for a contraction.
+pub(crate) const UNFINISHED_IMPORT: &str = "0000_contract_unfinished_import";
 
 pub(super) async fn unfinished_import(store: &Store) -> Result<Option<String>, StoreError> {
     if !exists(store).await? {
@@ -231,4 +231,15 @@ async fn alone(engine: EngineKind, tx: &mut Tx) -> Result<(), StoreError> {
          )",
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program from before this name was known sees a migration of a newer one.
+    #[test]
+    fn no_older_program_serves_on_half_an_import() {
+        assert!(contracts(UNFINISHED_IMPORT));
+    }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 pub use self::name::{Email, NameError, Username};
 pub(crate) use self::name::{key, may_be_a_key};
+pub(super) use self::sql::of_session;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::session;
@@ -191,6 +192,12 @@ pub(crate) async fn note_login(tx: &mut Tx, user: &User, now: Timestamp) -> Resu
 /// A step: whatever login is under way with what `user` was read as will fail.
 pub(crate) async fn bump_epoch(tx: &mut Tx, user: &User, now: Timestamp) -> Result<bool, Error> {
     Ok(sql::bump_epoch(tx, user.id, user.epoch, now).await? == 1)
+}
+
+/// A step: whether nothing has ended the logins of the account since `user` was read. It stays so until the transaction
+/// ends.
+pub(crate) async fn still(tx: &mut Tx, user: &User) -> Result<bool, Error> {
+    Ok(sql::hold(tx, user.id, user.epoch).await? == 1)
 }
 
 /// What a user may change of themselves; `None` leaves it as it is.

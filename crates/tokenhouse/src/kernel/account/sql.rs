@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 
 use super::{Email, MovingUser, NewUser, User, UserChange};
-use crate::base::id::UserId;
-use crate::base::store::{Executor, FromRow, ManyRows, Row, StoreError, Value, query};
+use crate::base::id::{SessionId, UserId};
+use crate::base::store::{Executor, FromRow, ManyRows, Query, Row, StoreError, Value, query};
 
 /// The columns of a [`User`], in the order that [`FromRow`] reads them.
 macro_rules! columns {
@@ -116,6 +116,17 @@ pub(super) async fn by_id(on: &mut impl Executor, id: UserId) -> Result<Option<U
     query(BY_ID).bind(id).optional(on).await
 }
 
+const OF_SESSION: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM users WHERE id = (SELECT user_id FROM sessions WHERE id = $1)"
+);
+
+/// Reads whose session it is.
+pub(crate) fn of_session(session: SessionId) -> Query {
+    query(OF_SESSION).bind(session)
+}
+
 const BY_EMAIL: &str = concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1");
 
 pub(super) async fn by_email(on: &mut impl Executor, key: &str) -> Result<Option<User>, StoreError> {
@@ -194,6 +205,16 @@ pub(super) async fn note_login(
         .bind(epoch)
         .optional(on)
         .await
+}
+
+const HOLD: &str = "
+    UPDATE users
+    SET epoch = epoch
+    WHERE id = $1 AND epoch = $2 AND disabled_at IS NULL";
+
+/// Changes nothing, but nobody else changes the account before this transaction ends.
+pub(super) async fn hold(on: &mut impl Executor, id: UserId, epoch: i64) -> Result<u64, StoreError> {
+    query(HOLD).bind(id).bind(epoch).execute(on).await
 }
 
 const BUMP_EPOCH: &str = "

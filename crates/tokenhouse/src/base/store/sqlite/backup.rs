@@ -1,7 +1,6 @@
 //! A copy of the database file while the house works on it.
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -11,6 +10,20 @@ use crate::base::file::NewFile;
 
 /// Pages between two reports.
 const PAGES: i32 = 1000;
+
+/// What SQLite may leave beside the copy when the disk is full.
+struct Beside(PathBuf);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        for ending in ["-journal", "-wal", "-shm"] {
+            let mut name = self.0.as_os_str().to_owned();
+            name.push(ending);
+            // Hardly ever is there one.
+            let _ = std::fs::remove_file(PathBuf::from(name));
+        }
+    }
+}
 
 impl Sqlite {
     /// Copies the database as it is now to `path`, where nothing may be. It appears there whole, checked and on the
@@ -31,9 +44,13 @@ impl Sqlite {
             }
             _ => run::outside(&error),
         };
+        // Dropped before the file itself.
+        let _beside = Beside(file.beside().to_owned());
         let mut copy = Connection::open_with_flags(file.beside(), flags).map_err(told)?;
         // A copy that a crash leaves behind is not used, so that it needs no journal; it is flushed once, at its end.
         copy.pragma_update(None, "synchronous", "OFF").map_err(told)?;
+        copy.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))
+            .map_err(told)?;
         {
             let backup = Backup::new(&source, &mut copy).map_err(told)?;
             loop {
@@ -45,7 +62,11 @@ impl Sqlite {
                 match step {
                     StepResult::Done => break,
                     StepResult::More => {}
-                    _ => std::thread::sleep(Duration::from_millis(5)),
+                    _ => {
+                        return Err(StoreError::unavailable(
+                            "another process keeps the database locked",
+                        ));
+                    }
                 }
             }
         }
