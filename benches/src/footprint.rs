@@ -1,11 +1,10 @@
-//! How soon it is there, how much it takes, and what becomes of both as a house grows.
+//! How soon it is there, and how much it takes.
 
-use crate::folks;
-use crate::me::{Asking, Figures};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::load::{self, Connection, Pace, Same, get};
 use crate::options::Options;
-use crate::passwords::log_in;
 use crate::process::{Process, sqlite};
-use crate::refresh::refresh;
 use crate::report::{Goal, Report};
 
 pub async fn measure(options: &Options, report: &mut Report) -> anyhow::Result<()> {
@@ -81,120 +80,71 @@ pub async fn measure(options: &Options, report: &mut Report) -> anyhow::Result<(
             Some(Goal::AtMost(30.0, 15.0)),
         );
     }
-    growth(options, report).await
+    idle_connections(options, report).await
 }
 
-async fn growth(options: &Options, report: &mut Report) -> anyhow::Result<()> {
+/// What a connection costs that was used once and is kept open.
+async fn idle_connections(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let folder = tempfile::tempdir_in(&options.folder)?;
-    let database = sqlite(folder.path());
-    // Two houses with the same people, one of them among a crowd, measured in turns.
-    let mut house = Process::house(options, &database, &[])?;
+    let mut house = Process::house(options, &sqlite(folder.path()), &[])?;
     house.answers("/health/ready").await?;
-    let few = folks::gather(house.address, options.users).await?;
-    house.stop().await?;
-
-    let crowded = tempfile::tempdir_in(&options.folder)?;
-    let copy = format!("VACUUM INTO '{}'", crowded.path().join("bench.db").display());
-    rusqlite::Connection::open(folder.path().join("bench.db"))?.execute_batch(&copy)?;
-    let (path, count) = (crowded.path().to_owned(), options.crowd);
-    tokio::task::spawn_blocking(move || folks::crowd(&path, count)).await??;
-
-    // The same public URL, or the tokens of one would be no good at the other.
-    let same = [("TOKENHOUSE_PUBLIC_URL", "http://localhost:1")];
-    let mut small = Process::house(options, &database, &same)?;
-    small.answers("/health/ready").await?;
-    let mut large = Process::house(options, &sqlite(crowded.path()), &same)?;
-    large.answers("/health/ready").await?;
-    let mut few_small = renew(&small, few.clone()).await?;
-    let mut few_large = renew(&large, few).await?;
-
-    let (mut at_small, mut at_large) = (Figures::default(), Figures::default());
-    let (mut refresh_small, mut refresh_large) = (vec![], vec![]);
-    for _ in 0..options.rounds {
-        at_small
-            .add(&small, Asking::scripts(&few_small, 64), options.round)
+    let wanted = open_files().saturating_sub(200).min(options.idle_connections);
+    // What the first requests make the house allocate is not the connections'.
+    for _ in 0..2000 {
+        Connection::open(house.address)
+            .await?
+            .exchange(&get("/health/live", None))
             .await?;
-        at_large
-            .add(&large, Asking::scripts(&few_large, 64), options.round)
-            .await?;
-        let connections = few_small.len().min(few_large.len()).min(64);
-        refresh_small.push(
-            refresh(&small, &mut few_small, connections, options.round)
-                .await?
-                .rate(200),
-        );
-        refresh_large.push(
-            refresh(&large, &mut few_large, connections, options.round)
-                .await?
-                .rate(200),
-        );
     }
-    let section = format!("growth from {} to {} users", few_small.len(), options.crowd);
-    let cpu: Vec<f64> = at_small
-        .microseconds
-        .iter()
-        .zip(&at_large.microseconds)
-        .map(|(small, large)| small / large)
-        .collect();
-    let goal = Some(Goal::AtLeast(0.9, 0.95));
-    report.ratio(
-        &section,
-        "me in the large house",
-        "/s",
-        &at_large.rate,
-        "small",
-        &at_small.rate,
-        goal,
-    );
-    report.figure(&section, "me, CPU small / large", "", &cpu, goal);
-    report.ratio(
-        &section,
-        "refresh in the large house",
-        "/s",
-        &refresh_large,
-        "small",
-        &refresh_small,
-        goal,
-    );
-    let (all, own) = large.memory()?;
-    report.figure(&section, "memory after me and refresh", "MiB", &[all], None);
+    let (before, _) = house.memory()?;
+    let mut connections = Vec::new();
+    for _ in 0..wanted {
+        let mut connection = Connection::open(house.address).await?;
+        let (status, _) = connection.exchange(&get("/health/live", None)).await?;
+        anyhow::ensure!(
+            status == 200,
+            "connection {} was answered {status}",
+            connections.len()
+        );
+        connections.push(connection);
+    }
+    let (after, _) = house.memory()?;
+    let mut late = vec![];
+    for _ in 0..options.rounds {
+        let load = vec![Same(get("/health/live", None))];
+        let (load, _) = load::run(house.address, load, Pace::Closed, options.round / 4).await?;
+        late.push(load.all(200)?.milliseconds(0.99));
+    }
+    let section = format!("{} idle connections", connections.len());
+    #[allow(clippy::cast_precision_loss, reason = "a count")]
+    let each = (after - before) * 1024.0 / connections.len() as f64;
     report.figure(
         &section,
-        "… not mapped from files",
-        "MiB",
-        &[own],
-        Some(Goal::AtMost(60.0, 60.0)),
+        "memory a connection",
+        "KiB",
+        &[each],
+        Some(Goal::AtMost(20.0, 20.0)),
     );
-    log_in(&large, &few_large, 64, crate::load::Pace::Closed, options.round).await?;
-    let (all, own) = large.memory()?;
-    report.figure(&section, "memory after logins too", "MiB", &[all], None);
-    // Each hashing thread keeps its 19 MiB.
+    report.figure(&section, "memory in all", "MiB", &[after], None);
     report.figure(
         &section,
-        "… not mapped from files",
-        "MiB",
-        &[own],
-        Some(Goal::AtMost(98.0, 98.0)),
+        "health/live meanwhile, p99",
+        "ms",
+        &late,
+        Some(Goal::AtMost(250.0, 250.0)),
     );
-    small.stop().await?;
-    large.stop().await
+    drop(connections);
+    house.stop().await
 }
 
-/// New tokens for everybody, under the issuer that the house has now.
-async fn renew(house: &Process, people: Vec<folks::Person>) -> anyhow::Result<Vec<folks::Person>> {
-    let mut people = people;
-    let mut connection = crate::load::Connection::open(house.address).await?;
-    for person in &mut people {
-        let body = format!("{{\"refresh_token\":\"{}\"}}", person.refresh);
-        let request = crate::load::post("/auth/refresh", &body);
-        let (status, body) = connection.exchange(&request).await?;
-        anyhow::ensure!(status == 200, "a refresh was answered {status}");
-        if let (Some(access), Some(refresh)) = (
-            folks::member(body, "access_token"),
-            folks::member(body, "refresh_token"),
-        ) {
-            (person.access, person.refresh) = (access, refresh);
-        }
-    }
-    Ok(people)
+/// How many files this program may have open, after it asked for as many as it may.
+fn open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let raised = setrlimit(Resource::Nofile, most).is_ok();
+    let open = if raised { limit.maximum } else { limit.current };
+    open.map_or(usize::MAX, |open| usize::try_from(open).unwrap_or(usize::MAX))
 }

@@ -11,11 +11,13 @@
 
 mod folks;
 mod footprint;
+mod growth;
 mod limits;
 mod load;
 mod me;
 mod options;
 mod passwords;
+mod postgres;
 mod primitives;
 mod process;
 mod refresh;
@@ -55,7 +57,9 @@ fn main() -> anyhow::Result<()> {
                 "refresh" => refresh::measure(&options, &mut report).await,
                 "storm" => storm::measure(&options, &mut report).await,
                 "footprint" => footprint::measure(&options, &mut report).await,
+                "growth" => growth::measure(&options, &mut report).await,
                 "postgres" => refresh::measure_postgres(&options, &mut report).await,
+                "growth-postgres" => growth::measure_postgres(&options, &mut report).await,
                 other => anyhow::bail!("there is no section {other}"),
             }
         });

@@ -13,14 +13,18 @@ pub const SECTIONS: &[&str] = &[
     "refresh",
     "storm",
     "footprint",
+    "growth",
     "postgres",
+    "growth-postgres",
 ];
 
 const HELP: &str = "\
 benches/run [OPTION…]
   --quick           two to three minutes for everything; shorter rounds, fewer users
-  --only A,B        tokens, me, passwords, refresh, storm, footprint, postgres
-                    (postgres runs only when it is named, and needs a PostgreSQL to start)
+  --only A,B        tokens, me, passwords, refresh, storm, footprint, growth, postgres, growth-postgres
+                    (the last two run only when they are named, and need a PostgreSQL to start)
+  --crowd N,N       how many accounts a large house has (default 1000000; quick 100000). Ten million take
+                    about 5 GB in SQLite and 8 in PostgreSQL
   --json FILE       the figures as JSON too
   --folder DIR      where databases are made; its disk is the one measured (default: target/)
   --server PROGRAM  the `tokenhouse` to measure (default: the one beside this program)
@@ -39,7 +43,8 @@ pub struct Options {
     /// Accounts that log in and ask.
     pub users: usize,
     /// Accounts that only lie in the database, where growth is measured.
-    pub crowd: usize,
+    pub crowds: Vec<usize>,
+    pub idle_connections: usize,
     pub quick: bool,
     pub embedded: bool,
 }
@@ -56,11 +61,13 @@ impl Options {
             rounds: 5,
             round: Duration::from_secs(4),
             users: 1000,
-            crowd: 1_000_000,
+            crowds: vec![1_000_000],
+            idle_connections: 10_000,
             quick: false,
             embedded: false,
         };
         let mut rounds = None;
+        let mut crowds = None;
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || {
@@ -74,10 +81,14 @@ impl Options {
                     options.rounds = 3;
                     options.round = Duration::from_millis(1200);
                     options.users = 300;
-                    options.crowd = 100_000;
+                    options.crowds = vec![100_000];
                 }
                 "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
                 "--embedded" => options.embedded = true,
+                "--crowd" => {
+                    let counts: Result<_, _> = value()?.split(',').map(str::parse).collect();
+                    crowds = Some(counts?);
+                }
                 "--json" => options.json = Some(value()?.into()),
                 "--folder" => options.folder = value()?.into(),
                 "--server" => options.server = value()?.into(),
@@ -92,6 +103,7 @@ impl Options {
         for name in options.only.iter().flatten() {
             ensure!(SECTIONS.contains(&name.as_str()), "there is no section {name}");
         }
+        options.crowds = crowds.unwrap_or(options.crowds);
         options.rounds = rounds.unwrap_or(options.rounds).max(1);
         Ok(options)
     }
@@ -99,7 +111,7 @@ impl Options {
     pub fn wants(&self, section: &str) -> bool {
         match &self.only {
             Some(only) => only.iter().any(|name| name == section),
-            None => section != "postgres",
+            None => !section.contains("postgres"),
         }
     }
 }

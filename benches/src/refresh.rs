@@ -1,15 +1,12 @@
 //! Durable refreshes beside the engine's own durable updates of one row.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
-
-use anyhow::{Context, ensure};
 
 use crate::folks::{self, Person, member};
 use crate::limits;
 use crate::load::{self, Load, Pace, Script};
 use crate::options::Options;
+use crate::postgres::Postgres;
 use crate::process::{Process, sqlite};
 use crate::report::{Goal, Report, median};
 
@@ -151,138 +148,6 @@ pub async fn measure(options: &Options, report: &mut Report) -> anyhow::Result<(
     house.stop().await
 }
 
-/// A PostgreSQL of our own that flushes the disk at every commit, unlike the one the tests use.
-struct Postgres {
-    programs: PathBuf,
-    folder: PathBuf,
-}
-
-impl Postgres {
-    fn start(folder: &Path) -> anyhow::Result<Self> {
-        let programs = std::fs::read_dir("/usr/lib/postgresql")
-            .context("no PostgreSQL in /usr/lib/postgresql")?
-            .filter_map(Result::ok)
-            .map(|entry| entry.path().join("bin"))
-            .filter(|path| path.join("initdb").exists() && path.join("pgbench").exists())
-            .max()
-            .context("no PostgreSQL with initdb and pgbench")?;
-        let started = Self {
-            programs,
-            folder: folder.to_owned(),
-        };
-        // It refuses to run as root; whoever it runs as must be able to reach its folder.
-        ensure!(
-            Command::new("chown")
-                .args(["65534:65534"])
-                .arg(folder)
-                .status()?
-                .success()
-                || !rustix::process::geteuid().is_root(),
-            "the folder could not be given away"
-        );
-        let data = folder.join("data");
-        started.run("initdb", |command| {
-            command.arg("--pgdata").arg(&data).args([
-                "--username=postgres",
-                "--auth=trust",
-                "--locale=C",
-                "--encoding=UTF8",
-            ])
-        })?;
-        let options = format!(
-            "-c listen_addresses= -k {} -c max_connections=300",
-            folder.display()
-        );
-        started.run("pg_ctl", |command| {
-            command
-                .arg("--pgdata")
-                .arg(&data)
-                .arg("--log")
-                .arg(folder.join("server.log"))
-                .args(["--silent", "--wait", "start", "-o", &options])
-        })?;
-        Ok(started)
-    }
-
-    fn run(&self, program: &str, arguments: impl Fn(&mut Command) -> &mut Command) -> anyhow::Result<String> {
-        let program = self.programs.join(program);
-        let mut command = if rustix::process::geteuid().is_root() {
-            let mut command = Command::new("setpriv");
-            command
-                .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
-                .arg(&program);
-            command
-        } else {
-            Command::new(&program)
-        };
-        // To a file and not to a pipe: the server keeps what pg_ctl was given open for ever.
-        let said = tempfile::NamedTempFile::new()?;
-        let status = arguments(&mut command)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(said.reopen()?)
-            .stderr(said.reopen()?)
-            .status()?;
-        let text = std::fs::read_to_string(said.path())?;
-        ensure!(status.success(), "{}: {text}", program.display());
-        Ok(text)
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://postgres@/postgres?host={}", self.folder.display())
-    }
-
-    fn sql(&self, text: &str) -> anyhow::Result<String> {
-        let host = self.folder.clone();
-        self.run("psql", |command| {
-            command
-                .arg("-h")
-                .arg(&host)
-                .args(["-U", "postgres", "-q", "-t", "-A", "-c", text])
-        })
-    }
-
-    /// pgbench's transactions per second of the one statement that a refresh is, with as many connections.
-    fn updates(&self, connections: usize, length: Duration) -> anyhow::Result<f64> {
-        let script = self.folder.join("update.sql");
-        std::fs::write(
-            &script,
-            "\\set n random(1, 1000)\n\
-             UPDATE bench_limit SET generation = generation + 1, rotated_at = rotated_at + 1 WHERE id = :n;\n",
-        )?;
-        let seconds = length.as_secs().max(1).to_string();
-        let said = self.run("pgbench", |command| {
-            command
-                .arg("-h")
-                .arg(&self.folder)
-                .args(["-U", "postgres", "-n", "-M", "prepared", "-j", "2"])
-                .args(["-c", &connections.to_string(), "-T", &seconds, "-f"])
-                .arg(&script)
-                .arg("postgres")
-        })?;
-        let rate = said
-            .lines()
-            .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next())
-            .context("pgbench said no tps")?;
-        Ok(rate.parse()?)
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let data = self.folder.join("data");
-        let stopped = self.run("pg_ctl", |command| {
-            command
-                .arg("--pgdata")
-                .arg(&data)
-                .args(["--silent", "--mode=immediate", "stop"])
-        });
-        if let Err(error) = stopped {
-            eprintln!("PostgreSQL could not be stopped: {error:#}");
-        }
-    }
-}
-
 pub async fn measure_postgres(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     // A Unix socket's path is short, and the server's user must reach it.
     let folder = tempfile::tempdir_in("/tmp")?;
@@ -291,19 +156,19 @@ pub async fn measure_postgres(options: &Options, report: &mut Report) -> anyhow:
         "CREATE TABLE bench_limit (id int PRIMARY KEY, generation bigint, rotated_at bigint);
          INSERT INTO bench_limit SELECT n, 0, 0 FROM generate_series(1, 1000) n",
     )?;
-    let mut house = Process::house(options, &postgres.url(), &[])?;
+    let mut house = Process::house(options, &postgres.url("postgres"), &[])?;
     house.answers("/health/ready").await?;
-    let mut people = folks::gather(house.address, 64).await?;
+    let mut people = folks::gather(house.address, 256).await?;
     let section = "POST /auth/refresh, PostgreSQL, fsync on";
     let mut hello = Process::hello()?;
     hello.answers("/").await?;
-    for connections in [1, 16, 64] {
+    for connections in CONNECTIONS {
         let (mut ours, mut limit) = (Figures::default(), vec![]);
         for _ in 0..options.rounds {
             limit.push(postgres.updates(connections, options.round)?);
             ours.add(&house, &mut people, connections, options.round).await?;
         }
-        let goal = (connections >= 16).then_some(Goal::AtLeast(0.5, 0.5));
+        let goal = Some(Goal::AtLeast(0.5, 0.5));
         report.ratio(
             section,
             &format!("{connections} connections"),

@@ -15,6 +15,8 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before threads begin to keep memory.
+    tokenhouse::base::hashing::large_pages::only_for_hashing();
     // Only the first caller decides, so that this cannot fail in a way that matters.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match commands::Arguments::parse().run() {

@@ -175,6 +175,13 @@ async fn database(config: &Config, report: &mut Report) {
                 pending.join(", ")
             ),
         ),
+        Ok(SchemaState::Expanded { unknown }) => report.ok(
+            "schema",
+            format!(
+                "{engine} answers; a newer version has added to it ({}), which this one can work with",
+                unknown.join(", ")
+            ),
+        ),
         Ok(SchemaState::Newer { unknown }) => report.fail(
             "schema",
             format!(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -28,8 +29,8 @@ use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
+use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key};
 use crate::kernel::login::LoginAttempt;
-use crate::kernel::keys::{Keyring, KeyringError, find_master_key};
 use crate::kernel::lease::Node;
 use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
@@ -348,6 +349,20 @@ impl Builder {
         !self.without_mail && self.hooks.mailer.is_none() && self.settings.mail.host.is_none()
     }
 
+    /// The master key that a house on these settings has, from the settings or the file; it is not made here.
+    ///
+    /// # Errors
+    /// When it is nowhere, or not what it should be.
+    pub fn master_key(&self) -> Result<MasterKey, BuildError> {
+        let url = self.settings.database_url.expose();
+        let file = self
+            .master_key_file
+            .clone()
+            .or_else(|| master_key_file_beside(url));
+        keys::given_master_key(&self.settings, file, &Entropy::system())
+            .map_err(|error| BuildError::Keys(error.into()))
+    }
+
     /// Opens the database, migrates it, loads or makes the keys, starts the hashing threads and the jobs.
     ///
     /// # Errors
@@ -434,6 +449,7 @@ impl Builder {
             warned_of_unknown_addresses: std::sync::Once::new(),
             following: Looks::new(Timestamp::MIN, Duration::ZERO),
             notifier: OnceLock::new(),
+            feed: ArcSwapOption::empty(),
             settings,
             store,
             clock,
@@ -466,6 +482,13 @@ async fn open_store(settings: &Settings) -> Result<Store, BuildError> {
 async fn bring_up_to_date(store: &Store, migrate: Migrate) -> Result<(), BuildError> {
     match store.schema(MIGRATIONS).await? {
         SchemaState::Current => Ok(()),
+        SchemaState::Expanded { unknown } => {
+            tracing::info!(
+                migrations = unknown.join(", "),
+                "a newer version has added to the database; this one works with it as it is"
+            );
+            Ok(())
+        }
         SchemaState::Newer { unknown } => Err(BuildError::Newer(unknown.join(", "))),
         SchemaState::Older { pending } if migrate == Migrate::Refuse => {
             Err(BuildError::Older(pending.join(", ")))
@@ -493,7 +516,7 @@ async fn bring_application_up_to_date(
             .join(", ")
     };
     match store.schema_for(owner, migrations).await? {
-        SchemaState::Current => Ok(()),
+        SchemaState::Current | SchemaState::Expanded { .. } => Ok(()),
         SchemaState::Newer { unknown } => Err(BuildError::Newer(of_owner(unknown))),
         SchemaState::Older { pending } if migrate == Migrate::Refuse => Err(BuildError::Older(of_owner(
             pending.into_iter().map(str::to_owned).collect(),

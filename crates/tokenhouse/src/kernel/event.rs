@@ -1,6 +1,8 @@
 //! What happened: an append-only log, written in the transaction of the change itself, which the audit, the
 //! user's recent activity and, later, webhooks read. It never holds a password, hash, token or key.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use crate::base::entropy::Entropy;
 use crate::base::error::Error;
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, FromRow, Row, Store, StoreError, query};
+use crate::base::store::{Executor, FromRow, ManyRows, Row, Store, StoreError, query};
 
 /// One thing that happened.
 pub(crate) struct Event {
@@ -122,6 +124,38 @@ pub(crate) async fn of_user(
 /// Everything that is remembered of a user, the last first.
 pub(crate) async fn every_one_of(on: &mut impl Executor, user: UserId) -> Result<Vec<Happened>, Error> {
     of_user(on, user, None, u32::MAX).await
+}
+
+static INSERT_MANY: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "INSERT INTO events (id, at, kind, user_id, session_id, address, data) VALUES",
+        7,
+        "",
+    )
+});
+
+/// The same for many at once.
+pub(crate) async fn write_many(
+    on: &mut impl Executor,
+    entropy: &Entropy,
+    events: impl IntoIterator<Item = Event>,
+) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    for event in events {
+        rows.push(vec![
+            entropy.uuid_v7(event.at)?.into(),
+            event.at.into(),
+            event.kind.into(),
+            event.user.into(),
+            event.session.into(),
+            event.address.map(|address| address.to_string()).into(),
+            event.data.to_string().into(),
+        ]);
+    }
+    for insert in INSERT_MANY.of(rows) {
+        insert.execute(on).await?;
+    }
+    Ok(())
 }
 
 const SWEEP: &str = "

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use axum::extract::FromRef;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -19,6 +20,7 @@ use super::metrics::Metrics;
 use super::pages::look::Look;
 use super::session::RefreshTokens;
 use super::session::browser::BrowserKeys;
+use super::session::feed::Page;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::hashing::HashingPool;
@@ -100,6 +102,7 @@ pub(crate) struct House {
     /// The looks at what was revoked, and until when it was read.
     pub(crate) following: Looks<Timestamp>,
     pub(crate) notifier: OnceLock<Notifier>,
+    pub(crate) feed: ArcSwapOption<Page>,
 }
 
 impl House {

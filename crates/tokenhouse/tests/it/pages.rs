@@ -669,7 +669,7 @@ async fn an_operator_has_a_brand_and_pages_of_their_own() {
     };
     let style = browser.get(&address("style-")).await.is(200).html();
     assert!(
-        style.starts_with(":root{--accent:#ffdd00;--on-accent:#101214;"),
+        style.starts_with(":root{--accent:#ffdd00;--on-accent:#000000;"),
         "{style}"
     );
     assert_eq!(

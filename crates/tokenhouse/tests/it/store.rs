@@ -29,6 +29,11 @@ const SECOND: Migration = Migration {
     sqlite: "CREATE TABLE labels (note BIGINT NOT NULL REFERENCES notes (id), label TEXT NOT NULL)",
     postgres: "CREATE TABLE labels (note BIGINT NOT NULL REFERENCES notes (id), label TEXT NOT NULL)",
 };
+const THIRD: Migration = Migration {
+    name: "0003_colours",
+    sqlite: "ALTER TABLE labels ADD COLUMN colour TEXT",
+    postgres: "ALTER TABLE labels ADD COLUMN colour TEXT",
+};
 const ALL: &[Migration] = &[FIRST, SECOND];
 
 const INSERT: &str = "INSERT INTO notes (id, text) VALUES ($1, $2)";
@@ -355,6 +360,52 @@ on_both_engines! {
         assert_eq!(store.status().waiting, 0);
     }
 
+    /// Those that share a commit with one that fails are acknowledged and there; the failures change nothing.
+    async fn single_changes_that_come_together_stand_or_fail_alone(place: &Place) {
+        let store = ready(place).await;
+        add(&store, 0).await.unwrap();
+        for round in 0..5_i64 {
+            let mut tasks = JoinSet::new();
+            for number in 0..200_i64 {
+                let (store, id) = (store.clone(), round * 200 + number);
+                tasks.spawn(async move {
+                    let id = if id % 50 == 49 { 0 } else { id + 1 };
+                    let added = query(INSERT).bind(id).bind("x").execute(&mut store.single()).await;
+                    assert_eq!(added.is_ok(), id != 0, "{id}: {added:?}");
+                });
+            }
+            while let Some(done) = tasks.join_next().await {
+                done.unwrap();
+            }
+        }
+        let expected: Vec<i64> = (0..=1000).filter(|id| *id == 0 || id % 50 != 0).collect();
+        assert_eq!(ids(&place.open().await).await, expected);
+        assert_eq!(store.status().waiting, 0);
+    }
+
+    /// Each caller gets the answer to its own statement, however many were sent together.
+    async fn single_changes_that_come_together_get_their_own_answers(place: &Place) {
+        let store = ready(place).await;
+        let mut tasks = JoinSet::new();
+        for id in 1..=300_i64 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                let insert = query("INSERT INTO notes (id, text) VALUES ($1, $2) RETURNING id").bind(id).bind(format!("of {id}"));
+                let read = query("SELECT text FROM notes WHERE id = $1").bind(id);
+                let (told, text) = store.single().and_read::<(i64,), (String,)>(insert, read).await.unwrap();
+                assert_eq!((told, text), (Some((id,)), Some((format!("of {id}"),))));
+                // What finds nothing to change is followed by its read all the same.
+                let missed = query("UPDATE notes SET text = $1 WHERE id = $2 RETURNING id").bind("no").bind(-id);
+                let read = query("SELECT id FROM notes WHERE id = $1").bind(id);
+                let told = store.single().and_read::<(i64,), (i64,)>(missed, read).await.unwrap();
+                assert_eq!(told, (None, Some((id,))));
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+    }
+
     async fn of_sixteen_contenders_one_wins(place: &Place) {
         let store = ready(place).await;
         add(&store, 1).await.unwrap();
@@ -389,10 +440,20 @@ on_both_engines! {
         assert_eq!(store.schema(ALL).await.unwrap(), SchemaState::Current);
         assert!(store.migrate(ALL).await.unwrap().is_empty());
 
-        let newer = SchemaState::Newer { unknown: vec!["0002_labels".to_owned()] };
-        assert_eq!(store.schema(&[FIRST]).await.unwrap(), newer);
-        let refused = store.migrate(&[FIRST]).await.unwrap_err();
-        assert!(refused.to_string().contains("newer version of this program (it has 0002_labels)"), "{refused}");
+        let expanded = SchemaState::Expanded { unknown: vec!["0002_labels".to_owned()] };
+        assert_eq!(store.schema(&[FIRST]).await.unwrap(), expanded);
+        assert!(store.migrate(&[FIRST]).await.unwrap().is_empty(), "the old program goes on with more tables");
+
+        let contracting = Migration { name: "0003_contract_labels", ..THIRD };
+        assert_eq!(store.migrate(&[FIRST, SECOND, contracting]).await.unwrap(), ["0003_contract_labels"]);
+        let newer = SchemaState::Newer { unknown: vec!["0003_contract_labels".to_owned()] };
+        assert_eq!(store.schema(ALL).await.unwrap(), newer);
+        let refused = store.migrate(ALL).await.unwrap_err();
+        assert!(refused.to_string().contains("newer version of this program (it has 0003_contract_labels)"), "{refused}");
+        // Two lines that parted: neither program knows what the other needs.
+        let other = Migration { name: "0002_other", ..SECOND };
+        let parted = SchemaState::Newer { unknown: vec!["0002_labels".to_owned(), "0003_contract_labels".to_owned()] };
+        assert_eq!(store.schema(&[FIRST, other]).await.unwrap(), parted);
 
         let changed = [Migration { sqlite: "SELECT 1", postgres: "SELECT 1", ..FIRST }, SECOND];
         for refused in [store.migrate(&changed).await.unwrap_err(), store.schema(&changed).await.unwrap_err()] {
@@ -412,13 +473,18 @@ on_both_engines! {
         query("SELECT COUNT(*) FROM half").one::<(i64,)>(&mut store.read().await.unwrap()).await.unwrap_err();
     }
 
+    /// Eight on an empty database, then eight of the next version on what those made.
     async fn nodes_that_start_together_migrate_once(place: &Place) {
-        let mut tasks = JoinSet::new();
-        for _ in 0..6 {
-            let store = place.open_with(options(|o| o.acquire_timeout = Duration::from_secs(20))).await;
-            tasks.spawn(async move { store.migrate(ALL).await.unwrap().len() });
+        const NEXT: &[Migration] = &[FIRST, SECOND, THIRD];
+        for (migrations, count) in [(ALL, 2), (NEXT, 1)] {
+            let mut tasks = JoinSet::new();
+            for _ in 0..8 {
+                let store = place.open_with(options(|o| o.acquire_timeout = Duration::from_secs(20))).await;
+                tasks.spawn(async move { store.migrate(migrations).await.unwrap().len() });
+            }
+            assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), count);
         }
-        assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), 2);
+        assert_eq!(place.open().await.schema(NEXT).await.unwrap(), SchemaState::Current);
     }
 
     async fn a_closed_store_says_so(place: &Place) {
@@ -746,4 +812,51 @@ async fn postgres_statements_do_not_take_for_ever() {
         .await;
     assert!(matches!(slow, Err(StoreError::Timeout)), "{slow:?}");
     store.ping().await.unwrap();
+}
+
+/// Whoever waits for a row that somebody holds does not keep the others waiting, and gets the row in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_changes_do_not_wait_for_a_neighbours_lock() {
+    let Some(place) = Place::postgres() else { return };
+    let store = ready(&place).await;
+    for id in 1..=100 {
+        add(&store, id).await.unwrap();
+    }
+    let touch = |id: i64| {
+        let store = store.clone();
+        async move {
+            query("UPDATE notes SET version = version + 1 WHERE id = $1")
+                .bind(id)
+                .execute(&mut store.single())
+                .await
+        }
+    };
+    let mut holder = store.write().await.unwrap();
+    query("UPDATE notes SET version = 7 WHERE id <= 6")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let mut blocked = JoinSet::new();
+    let mut free = JoinSet::new();
+    for id in 1..=100 {
+        if id <= 6 {
+            blocked.spawn(touch(id));
+        } else {
+            free.spawn(touch(id));
+        }
+    }
+    let began = std::time::Instant::now();
+    while let Some(done) = free.join_next().await {
+        assert_eq!(done.unwrap().unwrap(), 1);
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}: that is the patience of those who wait for the lock",
+        began.elapsed()
+    );
+    assert!(blocked.try_join_next().is_none(), "the row is still held");
+    holder.commit().await.unwrap();
+    while let Some(done) = blocked.join_next().await {
+        assert_eq!(done.unwrap().unwrap(), 1);
+    }
 }

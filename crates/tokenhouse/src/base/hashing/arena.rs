@@ -8,6 +8,8 @@
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::Zeroize;
 
+use super::large_pages;
+
 /// One thread's Argon2 memory, and a count of what was done in it.
 pub(crate) struct Arena {
     blocks: Vec<Block>,
@@ -66,7 +68,7 @@ impl Arena {
             self.blocks
                 .try_reserve_exact(count)
                 .map_err(|_| argon2::Error::OutOfMemory)?;
-            self.blocks.resize(count, Block::new());
+            large_pages::touch(|| self.blocks.resize(count, Block::new()));
             self.growths += 1;
         }
         self.used = self.used.max(count);

@@ -5,6 +5,7 @@
 
 pub mod costs;
 pub mod foreign;
+pub mod large_pages;
 pub mod pool;
 pub mod spelling;
 

@@ -4,7 +4,7 @@ use super::{Executor, FromRow, Row, StoreError, Value};
 
 /// A statement and what is bound to it. The text is a constant, so that nothing from outside can get into it.
 #[must_use = "a query does nothing until it is run"]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Query {
     pub(super) sql: &'static str,
     pub(super) values: Vec<Value>,

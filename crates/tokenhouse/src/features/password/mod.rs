@@ -1,6 +1,7 @@
 //! Passwords: sign up with one, log in with one, change it.
 
 pub mod common;
+mod import;
 mod opening;
 mod pages;
 mod reset_pages;
@@ -15,11 +16,12 @@ mod sql;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-pub use self::opening::OpeningAccount;
+pub use self::import::{ImportOutcome, UserImport, UserToImport};
 use self::opening::{Begun, Door};
+pub use self::opening::{CreatingUser, OpeningAccount};
 use self::policy::PasswordPolicy;
 use crate::base::error::{Code, Error, FieldError};
-use crate::base::hashing::{HashingError, StoredHash};
+use crate::base::hashing::HashingError;
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
@@ -117,40 +119,15 @@ impl Tokenhouse {
         }
     }
 
-    /// Opens an account without logging anybody in: for operators, imports and tests. `hash` is a PHC string or
-    /// one of the foreign forms of [`StoredHash`]; without one the user has no password.
+    /// Opens an account without logging anybody in: for operators and tests. `hash` is a PHC string or one of the
+    /// foreign forms of [`foreign`](crate::base::hashing::foreign); without one the user has no password. Many at once are for
+    /// [`import_users`](Self::import_users), rows of the application's own beside it for
+    /// [`creating_user`](Self::creating_user).
     ///
     /// # Errors
     /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read, or there is no name.
     pub async fn create_user(&self, new: &NewUser, hash: Option<&str>) -> Result<User, Error> {
-        if new.email.is_none() && new.username.is_none() {
-            return Err(Error::invalid_fields(vec![FieldError::new(
-                "email",
-                "missing",
-                "is required, or a username",
-            )]));
-        }
-        if let Some(Err(error)) = hash.map(StoredHash::parse) {
-            return Err(Error::invalid_fields(vec![FieldError::new(
-                "password_hash",
-                "hash_invalid",
-                error.to_string(),
-            )]));
-        }
-        let now = self.0.clock.now();
-        let tx = self.0.store.write().await?;
-        let (mut tx, user) = account::open(tx, self, new, now).await?.or_told().await?;
-        if let Some(hash) = hash {
-            sql::insert(&mut tx, user.id, hash, now).await?;
-        }
-        event::write(
-            &mut tx,
-            &self.0.entropy,
-            Event::new("user.created", now).of_user(user.id),
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(user)
+        self.creating_user(new, hash).await?.commit().await
     }
 
     /// Opens an account as a sign-up would, by the same rules, without logging anybody in: for operators, also

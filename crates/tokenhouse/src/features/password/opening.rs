@@ -4,10 +4,11 @@
 use jiff::Timestamp;
 
 use super::{Signup, sql};
-use crate::base::error::Error;
+use crate::base::error::{Error, FieldError};
+use crate::base::hashing::StoredHash;
 use crate::base::http::Origin;
 use crate::base::store::Tx;
-use crate::kernel::account::{self, Email, Opened, User};
+use crate::kernel::account::{self, Email, NewUser, Opened, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::invitation;
@@ -181,6 +182,74 @@ impl Taken {
         }
         self.tx.commit().await?;
         Ok(())
+    }
+}
+
+/// A user without a sign-up, whose rows are written in a transaction that is not over yet.
+#[must_use = "a user that is not committed was never created"]
+pub struct CreatingUser {
+    tx: Tx,
+    user: User,
+}
+
+impl Tokenhouse {
+    /// Opens an account as [`create_user`](Self::create_user) does, but leaves the transaction open for the
+    /// application's own rows. What follows must be short, since others wait for their turn to write.
+    ///
+    /// # Errors
+    /// As [`create_user`](Self::create_user).
+    pub async fn creating_user(&self, new: &NewUser, hash: Option<&str>) -> Result<CreatingUser, Error> {
+        if new.email.is_none() && new.username.is_none() {
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "email",
+                "missing",
+                "is required, or a username",
+            )]));
+        }
+        if let Some(Err(error)) = hash.map(StoredHash::parse) {
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "password_hash",
+                "hash_invalid",
+                error.to_string(),
+            )]));
+        }
+        let now = self.0.clock.now();
+        let tx = self.0.store.write().await?;
+        let (mut tx, user) = account::open(tx, self, new, now).await?.or_told().await?;
+        if let Some(hash) = hash {
+            sql::insert(&mut tx, user.id, hash, now).await?;
+        }
+        let event = Event::new("user.created", now).of_user(user.id);
+        event::write(&mut tx, &self.0.entropy, event).await?;
+        Ok(CreatingUser { tx, user })
+    }
+}
+
+impl CreatingUser {
+    /// Whose account it will be.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// The transaction, for the application's own rows.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// Opens the account.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn commit(self) -> Result<User, Error> {
+        self.tx.commit().await?;
+        Ok(self.user)
+    }
+}
+
+impl std::fmt::Debug for CreatingUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CreatingUser({})", self.user.id)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The memory of passwords.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 
 use crate::base::id::UserId;
-use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+use crate::base::store::{Executor, FromRow, ManyRows, Row, StoreError, query};
 use crate::kernel::account::{self, User, key};
 
 /// An account somebody wants to be let into.
@@ -61,6 +63,24 @@ pub(super) async fn insert(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     query(INSERT).bind(user).bind(hash).bind(now).execute(on).await
+}
+
+static INSERT_MANY: LazyLock<ManyRows> =
+    LazyLock::new(|| ManyRows::new("INSERT INTO passwords (user_id, hash, changed_at) VALUES", 3, ""));
+
+/// The same for many at once.
+pub(super) async fn insert_many(
+    on: &mut impl Executor,
+    hashes: impl IntoIterator<Item = (UserId, String)>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let rows = hashes
+        .into_iter()
+        .map(|(user, hash)| vec![user.into(), hash.into(), now.into()]);
+    for insert in INSERT_MANY.of(rows.collect()) {
+        insert.execute(on).await?;
+    }
+    Ok(())
 }
 
 const REPLACE: &str = "

@@ -4,12 +4,15 @@ mod name;
 pub(crate) mod routes;
 mod sql;
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use self::name::{Email, NameError, Username};
 pub(crate) use self::name::{key, may_be_a_key};
+pub(super) use self::sql::of_session;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::session;
@@ -77,6 +80,23 @@ pub struct NewUser {
     pub is_superuser: bool,
     /// Whether somebody has shown that mail to the address arrives.
     pub email_verified: bool,
+}
+
+/// An account that comes from elsewhere.
+pub(crate) struct MovingUser {
+    pub(crate) id: UserId,
+    pub(crate) new: NewUser,
+    pub(crate) is_active: bool,
+    pub(crate) created_at: Timestamp,
+}
+
+/// A step: opens many accounts at once, and gives the ids of those whose names and ids were free.
+pub(crate) async fn open_many(
+    tx: &mut Tx,
+    users: &[MovingUser],
+    now: Timestamp,
+) -> Result<HashSet<UserId>, Error> {
+    Ok(sql::insert_many(tx, users, now).await?)
 }
 
 /// What became of an account that was to be opened.
@@ -402,7 +422,7 @@ impl Tokenhouse {
         }
     }
 
-    fn check_profile(&self, profile: &Map<String, Value>) -> Result<(), Error> {
+    pub(crate) fn check_profile(&self, profile: &Map<String, Value>) -> Result<(), Error> {
         let most = self.0.settings.accounts.profile_max_bytes;
         let length = serde_json::to_string(profile).map_or(usize::MAX, |text| text.len());
         if length <= most {

@@ -1,10 +1,13 @@
 //! The memory of accounts.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 
-use super::{Email, NewUser, User, UserChange};
-use crate::base::id::UserId;
-use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+use super::{Email, MovingUser, NewUser, User, UserChange};
+use crate::base::id::{SessionId, UserId};
+use crate::base::store::{Executor, FromRow, ManyRows, Query, Row, StoreError, Value, query};
 
 /// The columns of a [`User`], in the order that [`FromRow`] reads them.
 macro_rules! columns {
@@ -66,10 +69,62 @@ pub(super) async fn insert(
         .await
 }
 
+static INSERT_MANY: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "INSERT INTO users (id, email, email_key, email_verified_at, username, username_key, is_superuser, roles,
+                            profile, disabled_at, created_at, updated_at, epoch) VALUES",
+        13,
+        "ON CONFLICT DO NOTHING RETURNING id",
+    )
+});
+
+/// The ids of those that were inserted: whose name or id is taken is left out.
+pub(super) async fn insert_many(
+    on: &mut impl Executor,
+    users: &[MovingUser],
+    now: Timestamp,
+) -> Result<HashSet<UserId>, StoreError> {
+    let row = |moving: &MovingUser| -> Vec<Value> {
+        let new = &moving.new;
+        vec![
+            moving.id.into(),
+            new.email.as_ref().map(|email| email.as_str()).into(),
+            new.email.as_ref().map(|email| email.key()).into(),
+            (new.email_verified && new.email.is_some()).then_some(now).into(),
+            new.username.as_ref().map(|username| username.as_str()).into(),
+            new.username.as_ref().map(|username| username.key()).into(),
+            new.is_superuser.into(),
+            serde_json::json!(new.roles).to_string().into(),
+            serde_json::json!(new.profile).to_string().into(),
+            (!moving.is_active).then_some(now).into(),
+            moving.created_at.into(),
+            now.into(),
+            0_i64.into(),
+        ]
+    };
+    let mut inserted = HashSet::with_capacity(users.len());
+    for insert in INSERT_MANY.of(users.iter().map(row).collect()) {
+        let ids: Vec<(uuid::Uuid,)> = insert.all(on).await?;
+        inserted.extend(ids.into_iter().map(|(id,)| UserId(id)));
+    }
+    Ok(inserted)
+}
+
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
 
 pub(super) async fn by_id(on: &mut impl Executor, id: UserId) -> Result<Option<User>, StoreError> {
     query(BY_ID).bind(id).optional(on).await
+}
+
+const OF_SESSION: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM users WHERE id = (SELECT user_id FROM sessions WHERE id = $1)"
+);
+
+/// Reads whose session it is.
+pub(crate) fn of_session(session: SessionId) -> Query {
+    query(OF_SESSION).bind(session)
 }
 
 const BY_EMAIL: &str = concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1");

@@ -121,6 +121,18 @@ pub(crate) async fn find_master_key(
     Ok(MasterKey::from_file(&file, may_create, entropy)?)
 }
 
+/// The master key that is there, without making one.
+pub(crate) fn given_master_key(
+    settings: &Settings,
+    file: Option<PathBuf>,
+    entropy: &Entropy,
+) -> Result<MasterKey, MasterKeyError> {
+    match &settings.master_key {
+        Some(text) => MasterKey::parse(text),
+        None => MasterKey::from_file(&file.ok_or(MasterKeyError::Missing)?, false, entropy),
+    }
+}
+
 impl Keyring {
     /// Loads the keys; makes or activates one where the settings ask for another than what signs now, unless that is
     /// to be kept.

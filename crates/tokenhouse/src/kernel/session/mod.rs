@@ -13,6 +13,8 @@ pub(crate) mod revocation;
 pub(crate) mod routes;
 mod sql;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -29,6 +31,9 @@ use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
 use crate::base::store::{Executor, Tx};
+
+/// How far ahead of this one the clock of whoever opened a session may be.
+const FROM_AHEAD: Duration = Duration::from_secs(86_400);
 
 /// One login on one device.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,10 +71,10 @@ pub struct Session {
 /// What a presented refresh token turned out to be.
 #[derive(Debug)]
 pub enum Rotation {
-    /// The current one: it has been used up, and this session has a new one.
-    Fresh(Session),
+    /// The current one: it has been used up, and this session has a new one. With the user, if still there.
+    Fresh(Session, Option<User>),
     /// The one before, within the grace: nothing was written.
-    Replayed(Session),
+    Replayed(Session, Option<User>),
     /// One that had been used up long ago; the session is over now.
     Reused(Session),
     /// Genuine, but its session has expired.
@@ -189,14 +194,14 @@ impl Tokenhouse {
     /// `refresh_invalid`, `refresh_expired`, `refresh_reused`.
     pub async fn refresh(&self, token: &Secret, origin: &Origin) -> Result<(User, TokenSet), Error> {
         let now = self.0.clock.now();
-        let session = match self.rotate(token, origin, now).await? {
-            Rotation::Fresh(session) => {
+        let (session, user) = match self.rotate(token, origin, now).await? {
+            Rotation::Fresh(session, user) => {
                 self.0.metrics.refreshes.fresh.inc();
-                session
+                (session, user)
             }
-            Rotation::Replayed(session) => {
+            Rotation::Replayed(session, user) => {
                 self.0.metrics.refreshes.replayed.inc();
-                session
+                (session, user)
             }
             Rotation::Reused(session) => {
                 self.0.metrics.refreshes.reused.inc();
@@ -219,11 +224,7 @@ impl Tokenhouse {
             }
         };
         // Disabling or deleting a user ends the sessions too, so this only closes the gap between the two statements.
-        let user = self
-            .user(session.user_id)
-            .await?
-            .filter(|user| user.is_active)
-            .ok_or_else(unknown)?;
+        let user = user.filter(|user| user.is_active).ok_or_else(unknown)?;
         let tokens = self.mint(&user, &session, now)?;
         Ok((user, tokens))
     }
@@ -232,18 +233,15 @@ impl Tokenhouse {
         let Some(presented) = self.0.refresh_tokens.read(token.expose()) else {
             return Ok(Rotation::Unknown);
         };
+        if presented.session.made_at() > after(now, FROM_AHEAD) {
+            return Err(of_another_time());
+        }
         let idle_since = self.idle_since(now);
-        let mut single = self.0.store.single();
-        if let Some(session) = sql::rotate(
-            &mut single,
-            presented.session,
-            presented.generation,
-            idle_since,
-            now,
-        )
-        .await?
-        {
-            return Ok(Rotation::Fresh(session));
+        let single = self.0.store.single();
+        let (rotated, user) =
+            sql::rotate(&single, presented.session, presented.generation, idle_since, now).await?;
+        if let Some(session) = rotated {
+            return Ok(Rotation::Fresh(session, user));
         }
         let Some(session) = sql::by_id(&mut self.0.store.read().await?, presented.session).await? else {
             return Ok(Rotation::Unknown);
@@ -255,12 +253,13 @@ impl Tokenhouse {
             return Ok(Rotation::Expired);
         }
         let grace = self.0.settings.sessions.refresh_grace.signed();
-        let age = now.duration_since(session.rotated_at);
+        // A clock that was set back must not lengthen it.
+        let age = now.duration_since(session.rotated_at).abs();
         match session.generation.saturating_sub(presented.generation) {
             // It became current between the two statements, which only a clock set back can do.
             ..=0 => Ok(Rotation::Unknown),
             // Without any grace not even the same instant forgives.
-            1 if !grace.is_zero() && age <= grace => Ok(Rotation::Replayed(session)),
+            1 if !grace.is_zero() && age <= grace => Ok(Rotation::Replayed(session, user)),
             _ => {
                 self.end_reused(&session, origin, now).await?;
                 Ok(Rotation::Reused(session))
@@ -421,6 +420,17 @@ impl Tokenhouse {
     fn idle_since(&self, now: Timestamp) -> Timestamp {
         before(now, *self.0.settings.sessions.idle_lifetime)
     }
+}
+
+/// Either the clock was wrong when the session was opened, and then it must not live until that time has come; or it
+/// is wrong now, and then nobody may be logged out for it.
+fn of_another_time() -> Error {
+    tracing::error!("a session is of a time that is yet to come: the clock of this machine is wrong, or was");
+    Error::new(
+        Code::Unavailable,
+        "the session is of a time that is yet to come; try again later, or log in again",
+    )
+    .retry_after(Duration::from_secs(60))
 }
 
 fn unknown() -> Error {

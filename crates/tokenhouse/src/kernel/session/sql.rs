@@ -5,7 +5,8 @@ use serde_json::Map;
 
 use super::{Ended, Seen, Session};
 use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+use crate::base::store::{Executor, FromRow, Row, Single, StoreError, query};
+use crate::kernel::account::{self, User};
 
 macro_rules! columns {
     () => {
@@ -103,21 +104,16 @@ const ROTATE: &str = concat!(
     columns!()
 );
 
-/// The one statement that decides who of any number of presenters refreshed.
+/// The one statement that decides who of any number of presenters refreshed, and then whose session it is.
 pub(super) async fn rotate(
-    on: &mut impl Executor,
+    on: &Single,
     id: SessionId,
     generation: i64,
     idle_since: Timestamp,
     now: Timestamp,
-) -> Result<Option<Session>, StoreError> {
-    query(ROTATE)
-        .bind(now)
-        .bind(id)
-        .bind(generation)
-        .bind(idle_since)
-        .optional(on)
-        .await
+) -> Result<(Option<Session>, Option<User>), StoreError> {
+    let rotate = query(ROTATE).bind(now).bind(id).bind(generation).bind(idle_since);
+    on.and_read(rotate, account::of_session(id)).await
 }
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1");
@@ -287,26 +283,6 @@ pub(super) async fn revoked_since(
     now: Timestamp,
 ) -> Result<Vec<(uuid::Uuid, Timestamp)>, StoreError> {
     query(REVOKED_SINCE).bind(since).bind(now).all(on).await
-}
-
-const FORGOTTEN_AFTER: &str = "
-    SELECT id, forget_at
-    FROM revocations
-    WHERE forget_at > $1
-    ORDER BY forget_at DESC, id DESC
-    LIMIT $2";
-
-/// The revocations that are to be remembered beyond this instant, the longest first.
-pub(super) async fn forgotten_after(
-    on: &mut impl Executor,
-    instant: Timestamp,
-    most: u32,
-) -> Result<Vec<(uuid::Uuid, Timestamp)>, StoreError> {
-    query(FORGOTTEN_AFTER)
-        .bind(instant)
-        .bind(i64::from(most))
-        .all(on)
-        .await
 }
 
 const SWEEP_REVOCATIONS: &str = "

@@ -154,7 +154,12 @@ impl Api {
     }
 
     pub async fn with(place: &Place, change: impl FnOnce(Builder) -> Builder) -> Self {
-        let test = TestHouse::at(place.url(), change).await;
+        Self::at(place.url(), change).await
+    }
+
+    /// On whatever this address leads to.
+    pub async fn at(url: &str, change: impl FnOnce(Builder) -> Builder) -> Self {
+        let test = TestHouse::at(url, change).await;
         let router = test.house.service();
         Self { test, router }
     }

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod doors;
 pub mod postgres;
 pub mod smtp;
+pub mod proxy;
 
 use tempfile::TempDir;
 use tokenhouse::base::store::{EngineKind, Store, StoreOptions};

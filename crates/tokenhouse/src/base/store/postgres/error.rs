@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use bytes::BytesMut;
+use deadpool_postgres::Object;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
@@ -37,6 +38,14 @@ impl Fault {
             is_broken: true,
             is_stale: false,
         }
+    }
+
+    /// What to tell whoever asked. The connection is closed where it must not be used again.
+    pub(super) fn give_up(self, connection: Object) -> StoreError {
+        if self.is_broken {
+            drop(Object::take(connection));
+        }
+        self.error
     }
 
     pub(super) fn of(statement: &'static str, error: &tokio_postgres::Error) -> Self {
@@ -144,6 +153,8 @@ impl ToSql for Value {
             Self::Text(value) if <&str as ToSql>::accepts(ty) => value.to_sql(ty, out),
             Self::Bytes(value) if *ty == Type::BYTEA => value.to_sql(ty, out),
             Self::Uuid(value) if *ty == Type::UUID => value.to_sql(ty, out),
+            // To SQLite, where a copied row may come from, both are 16 bytes.
+            Self::Uuid(value) if *ty == Type::BYTEA => value.as_bytes().as_slice().to_sql(ty, out),
             _ => Err(unfit().into()),
         }
     }

@@ -3,29 +3,41 @@
 mod address;
 mod error;
 mod notices;
+mod shared;
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
+use futures_util::TryStreamExt;
+use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::notice::Ends;
-use super::{Query, Row, StoreError, StoreOptions, StoreStatus};
+use super::{FromRow, Query, Row, StoreError, StoreOptions, StoreStatus};
 use error::Fault;
+use shared::Lanes;
 
 /// What the server's own timeouts are given before the connection is taken for dead.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// A pool of connections.
+/// A server, and what goes to it.
 pub(super) struct Postgres {
+    connections: Connections,
+    lanes: Lanes,
+    notices: notices::Line,
+}
+
+/// A pool of connections. Clones share it.
+#[derive(Clone)]
+struct Connections {
     pool: Pool,
     acquire: Duration,
     /// How long an answer may take; past it the server hangs or the network is gone.
     answer: Duration,
-    notices: notices::Line,
 }
 
 impl Postgres {
@@ -47,24 +59,16 @@ impl Postgres {
             })
             .build()
             .map_err(|error| StoreError::unavailable(error.to_string()))?;
-        let answer = options.statement_timeout + GRACE;
-        Ok(Self {
+        let connections = Connections {
             pool,
             acquire: options.acquire_timeout,
-            answer,
+            answer: options.statement_timeout + GRACE,
+        };
+        Ok(Self {
+            lanes: Lanes::new(connections.clone()),
+            connections,
             notices,
         })
-    }
-
-    async fn connection(&self) -> Result<Object, StoreError> {
-        let taken = tokio::time::timeout(self.acquire, self.pool.get()).await;
-        match taken {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(PoolError::Backend(error))) => Err(error::unconnected(&error)),
-            Ok(Err(PoolError::Closed)) => Err(StoreError::unavailable("the store is closed")),
-            Ok(Err(error)) => Err(StoreError::unavailable(error.to_string())),
-            Err(_) => Err(StoreError::unavailable("no connection became free in time")),
-        }
     }
 
     /// A read. It changes nothing, so when its connection turns out to be dead it is run again on a new one.
@@ -73,39 +77,19 @@ impl Postgres {
         query: &Query,
         row: impl FnMut(&Row<'_>) -> bool,
     ) -> Result<(), StoreError> {
-        let first = self.autocommit(query, fetch).await;
-        let rows = match first {
-            Err(fault) if fault.is_stale => self.autocommit(query, fetch).await,
+        let first = self.autocommit(query).await;
+        let answer = match first {
+            Err(fault) if fault.is_stale => self.autocommit(query).await,
             other => other,
         }
         .map_err(|fault| fault.error)?;
-        give(query, &rows, row);
+        answer.give(query, row);
         Ok(())
     }
 
-    /// One statement that is its own transaction: one round trip, and never repeated.
-    pub(super) async fn single_rows(
-        &self,
-        query: &Query,
-        row: impl FnMut(&Row<'_>) -> bool,
-    ) -> Result<(), StoreError> {
-        let rows = self.autocommit(query, fetch).await.map_err(|fault| fault.error)?;
-        give(query, &rows, row);
-        Ok(())
-    }
-
-    /// As [`single_rows`](Self::single_rows), for a statement without an answer.
-    pub(super) async fn single_execute(&self, query: &Query) -> Result<u64, StoreError> {
-        self.autocommit(query, touch).await.map_err(|fault| fault.error)
-    }
-
-    async fn autocommit<T>(
-        &self,
-        query: &Query,
-        run: impl AsyncFn(&Object, &Query) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        let connection = self.connection().await?;
-        let outcome = within(self.answer, run(&connection, query)).await;
+    async fn autocommit(&self, query: &Query) -> Result<Answer, Fault> {
+        let connection = self.connections.get().await?;
+        let outcome = within(self.connections.answer, fetch(&connection, query)).await;
         if let Err(fault) = &outcome
             && fault.is_broken
         {
@@ -114,11 +98,17 @@ impl Postgres {
         outcome
     }
 
+    /// One changing statement that is its own transaction, and never repeated, and the reads that follow it: one
+    /// round trip.
+    pub(super) async fn single(&self, statements: &[Query]) -> Result<Vec<Answer>, StoreError> {
+        self.lanes.run(statements).await
+    }
+
     /// A transaction, at `READ COMMITTED`; it begins with its first statement.
     pub(super) async fn transaction(&self) -> Result<Transaction, StoreError> {
         Ok(Transaction {
-            connection: Some(self.connection().await?),
-            answer: self.answer,
+            connection: Some(self.connections.get().await?),
+            answer: self.connections.answer,
             begun: false,
             failed: false,
         })
@@ -126,16 +116,16 @@ impl Postgres {
 
     /// Asks the server for nothing.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connections.get().await?;
         for again in [true, false] {
-            match within(self.answer, simple(&connection, "")).await {
+            match within(self.connections.answer, simple(&connection, "")).await {
                 Ok(()) => return Ok(()),
                 Err(fault) => {
                     drop(Object::take(connection));
                     if !(again && fault.is_stale) {
                         return Err(fault.error);
                     }
-                    connection = self.connection().await?;
+                    connection = self.connections.get().await?;
                 }
             }
         }
@@ -143,11 +133,11 @@ impl Postgres {
     }
 
     pub(super) fn status(&self) -> StoreStatus {
-        let status = self.pool.status();
+        let status = self.connections.pool.status();
         StoreStatus {
             in_use: status.size.saturating_sub(status.available),
             idle: status.available,
-            waiting: status.waiting,
+            waiting: status.waiting + self.lanes.waiting(),
         }
     }
 
@@ -157,7 +147,43 @@ impl Postgres {
 
     pub(super) fn close(&self) {
         self.notices.close();
-        self.pool.close();
+        self.connections.pool.close();
+    }
+}
+
+impl Connections {
+    async fn get(&self) -> Result<Object, StoreError> {
+        let taken = tokio::time::timeout(self.acquire, self.pool.get()).await;
+        match taken {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(PoolError::Backend(error))) => Err(error::unconnected(&error)),
+            Ok(Err(PoolError::Closed)) => Err(StoreError::unavailable("the store is closed")),
+            Ok(Err(error)) => Err(StoreError::unavailable(error.to_string())),
+            Err(_) => Err(StoreError::unavailable("no connection became free in time")),
+        }
+    }
+}
+
+/// What the server answered to one statement.
+pub(super) struct Answer {
+    rows: Vec<tokio_postgres::Row>,
+    pub(super) touched: u64,
+}
+
+impl Answer {
+    pub(super) fn first<T: FromRow>(&self, query: &Query) -> Option<Result<T, StoreError>> {
+        self.rows
+            .first()
+            .map(|row| T::from_row(&Row::postgres(query.sql, row)))
+    }
+
+    /// Gives each row to `row` until that wants no more.
+    pub(super) fn give(&self, query: &Query, mut row: impl FnMut(&Row<'_>) -> bool) {
+        for next in &self.rows {
+            if !row(&Row::postgres(query.sql, next)) {
+                break;
+            }
+        }
     }
 }
 
@@ -176,15 +202,17 @@ impl Transaction {
         query: &Query,
         row: impl FnMut(&Row<'_>) -> bool,
     ) -> Result<(), StoreError> {
-        let rows = self
-            .run(async |connection| fetch(connection, query).await)
-            .await?;
-        give(query, &rows, row);
+        self.run(async |connection| fetch(connection, query).await)
+            .await?
+            .give(query, row);
         Ok(())
     }
 
     pub(super) async fn execute(&mut self, query: &Query) -> Result<u64, StoreError> {
-        self.run(async |connection| touch(connection, query).await).await
+        let answer = self
+            .run(async |connection| fetch(connection, query).await)
+            .await?;
+        Ok(answer.touched)
     }
 
     /// Several statements without values: the text of a migration.
@@ -292,21 +320,31 @@ async fn simple(connection: &Object, sql: &'static str) -> Result<(), Fault> {
         .map_err(|error| Fault::of(sql, &error))
 }
 
-async fn fetch(connection: &Object, query: &Query) -> Result<Vec<tokio_postgres::Row>, Fault> {
-    let wrong = |error| Fault::of(query.sql, &error);
-    let statement = connection.prepare_cached(query.sql).await.map_err(wrong)?;
-    counted(query, statement.params().len())?;
-    connection.query(&statement, &values(query)).await.map_err(wrong)
+async fn fetch(connection: &Object, query: &Query) -> Result<Answer, Fault> {
+    let statement = prepare(connection, query).await?;
+    ask(connection, &statement, query).await
 }
 
-async fn touch(connection: &Object, query: &Query) -> Result<u64, Fault> {
-    let wrong = |error| Fault::of(query.sql, &error);
-    let statement = connection.prepare_cached(query.sql).await.map_err(wrong)?;
+async fn prepare(connection: &Object, query: &Query) -> Result<Statement, Fault> {
+    let prepared = connection.prepare_cached(query.sql).await;
+    let statement = prepared.map_err(|error| Fault::of(query.sql, &error))?;
     counted(query, statement.params().len())?;
-    connection
-        .execute(&statement, &values(query))
+    Ok(statement)
+}
+
+async fn ask(connection: &Object, statement: &Statement, query: &Query) -> Result<Answer, Fault> {
+    let wrong = |error| Fault::of(query.sql, &error);
+    let stream = connection
+        .query_raw(statement, values(query))
         .await
-        .map_err(wrong)
+        .map_err(wrong)?;
+    let mut stream = pin!(stream);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.try_next().await.map_err(wrong)? {
+        rows.push(row);
+    }
+    let touched = stream.rows_affected().unwrap_or(0);
+    Ok(Answer { rows, touched })
 }
 
 /// The driver would panic.
@@ -318,18 +356,6 @@ fn counted(query: &Query, count: usize) -> Result<(), Fault> {
     Err(StoreError::statement(query.sql, reason).into())
 }
 
-fn values(query: &Query) -> Vec<&(dyn ToSql + Sync)> {
-    query
-        .values
-        .iter()
-        .map(|value| value as &(dyn ToSql + Sync))
-        .collect()
-}
-
-fn give(query: &Query, rows: &[tokio_postgres::Row], mut row: impl FnMut(&Row<'_>) -> bool) {
-    for next in rows {
-        if !row(&Row::postgres(query.sql, next)) {
-            break;
-        }
-    }
+fn values(query: &Query) -> impl ExactSizeIterator<Item = &(dyn ToSql + Sync)> {
+    query.values.iter().map(|value| value as &(dyn ToSql + Sync))
 }
