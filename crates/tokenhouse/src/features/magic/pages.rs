@@ -86,7 +86,7 @@ async fn ask(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error
 async fn log_in(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
     let (presented, page) = given(&mut fields, page());
     match visit.house.log_in_by_mail(&presented, None, &visit.origin).await {
-        Ok(login) => visit.sign_in(&login, None).await,
+        Ok(step) => visit.step(step, None).await,
         Err(error) => page.failed(&visit, error),
     }
 }

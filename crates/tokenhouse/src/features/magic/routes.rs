@@ -87,5 +87,9 @@ async fn log_in(
         .log_in_by_mail(&presented, scope.as_deref(), &origin)
         .await?
         .done()?;
-    Ok(TokenAnswer::respond(StatusCode::OK, &login.tokens, Some(login.user)))
+    Ok(TokenAnswer::respond(
+        StatusCode::OK,
+        &login.tokens,
+        Some(login.user),
+    ))
 }

@@ -5,8 +5,8 @@ pub mod authenticator;
 pub mod browser;
 pub mod doors;
 pub mod postgres;
-pub mod smtp;
 pub mod proxy;
+pub mod smtp;
 
 use tempfile::TempDir;
 use tokenhouse::base::store::{EngineKind, Store, StoreOptions};
