@@ -17,6 +17,7 @@ mod contract;
 mod documentation;
 mod email;
 mod extractors;
+mod factor_pages;
 mod feed;
 mod frozen;
 mod gate;

@@ -125,7 +125,7 @@ async fn verified(api: &Api) {
 }
 
 /// The code in the last mail of this kind.
-async fn mailed_code(api: &Api, kind: &str) -> String {
+pub async fn mailed_code(api: &Api, kind: &str) -> String {
     let mails = api.test.mails().await;
     let mail = mails
         .iter()
