@@ -17,7 +17,6 @@ use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mail::{self, Asked, Content, Facts, Mail, Reply};
 use crate::kernel::mailbox::{self, FromMail, VERIFY, ticket_invalid};
-use crate::kernel::pages::Pages;
 use crate::kernel::session;
 use crate::kernel::ticket::{self, Key, NewTicket, Purpose};
 
@@ -180,7 +179,7 @@ impl Tokenhouse {
                 with_code: false,
             };
             let issued = ticket::issue(tx, self, new_ticket, now).await?;
-            content.link = Some(self.link("/email/undo", issued.token.expose()));
+            content.link = Some(mail::link("/email/undo", &issued.token));
             content.expires_at = Some(after(now, lifetime));
             content.places = vec![("address".to_owned(), new.as_str().to_owned())];
             "changed"

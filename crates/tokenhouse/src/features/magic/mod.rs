@@ -14,7 +14,6 @@ use crate::kernel::house::Tokenhouse;
 use crate::kernel::login::{Proof, Step};
 use crate::kernel::mail::{self, Asked, Reply};
 use crate::kernel::mailbox::{FromMail, VERIFY, still_meant, ticket_invalid};
-use crate::kernel::pages::Pages;
 use crate::kernel::ticket::{self, Purpose};
 
 /// The feature, for the list.
