@@ -12,6 +12,7 @@ use crate::base::http::page;
 use crate::base::mail::smtp::{Encryption, Smtp};
 use crate::base::mail::{MailerHook, Sender};
 use crate::base::settings::{Settings, SignupMode};
+use crate::features::passkey;
 use crate::features::password::policy::PasswordPolicy;
 use crate::kernel::keys;
 use crate::kernel::mail::Way;
@@ -32,6 +33,19 @@ impl Settings {
         look(self)?;
         way_of_mail(self, None)?;
         Ok(())
+    }
+}
+
+impl Settings {
+    /// The server that mail goes to, if the settings name one.
+    ///
+    /// # Errors
+    /// [`BuildError::Setting`], as [`check`](Self::check).
+    pub fn mail_server(&self) -> Result<Option<Smtp>, BuildError> {
+        Ok(match way_of_mail(self, None)? {
+            Some(Way::Smtp(smtp, _)) => Some(*smtp),
+            _ => None,
+        })
     }
 }
 
@@ -119,6 +133,18 @@ pub(super) fn check(settings: &Settings) -> Result<(), BuildError> {
     ];
     if let Some((key, _)) = waits.into_iter().find(|(_, wait)| wait.is_zero()) {
         return Err(setting(key, "must be longer than 0s, or nothing is ever in time"));
+    }
+    passkey::check_settings(settings).map_err(|(key, problem)| setting(key, problem))?;
+    for (key, period) in [
+        (
+            "second_factors.step_lifetime",
+            settings.second_factors.step_lifetime,
+        ),
+        ("second_factors.fresh_proof", settings.second_factors.fresh_proof),
+    ] {
+        if period.is_zero() {
+            return Err(setting(key, "must be longer than 0s, or nothing is ever in time"));
+        }
     }
     PasswordPolicy::of(&settings.passwords)
         .validate()

@@ -13,6 +13,7 @@ use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
 use super::lease::Node;
+use super::login::hooks::{LoginHook, SignUpHook};
 use super::look::Looks;
 use super::mail::Way;
 use super::metrics::Metrics;
@@ -67,6 +68,8 @@ pub(crate) struct Hooks {
     pub(crate) verifier: Option<VerifierHook>,
     pub(crate) username_rule: Option<RuleHook>,
     pub(crate) password_rule: Option<RuleHook>,
+    pub(crate) after_sign_up: Option<SignUpHook>,
+    pub(crate) before_login: Option<LoginHook>,
     pub(crate) mailer: Option<MailerHook>,
 }
 

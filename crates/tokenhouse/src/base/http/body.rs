@@ -301,6 +301,16 @@ impl Fields {
         self.take(name).map(Secret::from)
     }
 
+    /// A JSON object that must be there; `None` has been noted as a fault.
+    pub fn take_required_object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        let before = self.faults.len();
+        let object = self.take_object(name);
+        if object.is_none() && self.faults.len() == before {
+            self.faults.push(FieldError::new(name, "missing", "is required"));
+        }
+        object
+    }
+
     /// A JSON object that may be absent.
     pub fn take_object(&mut self, name: &str) -> Option<Map<String, Value>> {
         match self.members.remove(name) {

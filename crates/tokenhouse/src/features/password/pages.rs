@@ -12,9 +12,11 @@ use super::{Login, SignedUp, Signup};
 use crate::base::error::{Code, Error};
 use crate::base::http::{Fields, cookie, page};
 use crate::base::id::UserId;
+use crate::base::secret::Secret;
 use crate::base::settings::{Identifier, SignupMode};
 use crate::base::template;
 use crate::kernel::house::Tokenhouse;
+use crate::kernel::mailbox::ticket_invalid;
 use crate::kernel::pages::{FormState, Member, Pages, Part, Posted, SignIn, Visit, done, query};
 
 pub(super) const PAGES: Pages = Pages {
@@ -28,6 +30,7 @@ fn routes() -> Router<Tokenhouse> {
     Router::new()
         .route("/account/sign-in", post(sign_in))
         .route("/account/sign-up", get(show_sign_up).post(sign_up))
+        .merge(super::reset_pages::routes())
         .route("/account/password", get(show_change).post(change))
         .route("/account/delete", get(show_delete).post(delete))
 }
@@ -38,6 +41,8 @@ struct SignInWay {
     /// What is asked for: `email`, `username` or `either`.
     identifier: &'static str,
     sign_up: bool,
+    /// Whether a forgotten one can be replaced.
+    forgot: bool,
 }
 
 fn sign_in_part(visit: &Visit) -> BoxFuture<'_, Result<Option<Part>, Error>> {
@@ -48,7 +53,8 @@ fn sign_in_part(visit: &Visit) -> BoxFuture<'_, Result<Option<Part>, Error>> {
             Identifier::Username => "username",
             Identifier::Both | Identifier::Either => "either",
         },
-        sign_up: settings.signup.mode != SignupMode::Closed,
+        sign_up: settings.signup.mode == SignupMode::Open,
+        forgot: visit.house.sends_mail(),
     };
     let part = Part {
         order: 20,
@@ -68,7 +74,7 @@ async fn sign_in(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, E
         scope: None,
     };
     match visit.house.log_in_with_password(login, &visit.origin).await {
-        Ok(login) => visit.sign_in(&login, return_to.as_deref()).await,
+        Ok(step) => visit.step(step, return_to).await,
         Err(error) => {
             let form = FormState::with([("identifier", Some(identifier))]).failed(&visit, error)?;
             visit
@@ -91,9 +97,16 @@ struct SignUpPage {
     username: Option<bool>,
     password_min: usize,
     closed: bool,
+    /// What the link of an invitation holds.
+    invitation: Option<String>,
 }
 
-fn sign_up_page(visit: &Visit, return_to: Option<String>, form: FormState) -> Result<Response, Error> {
+fn sign_up_page(
+    visit: &Visit,
+    return_to: Option<String>,
+    invitation: Option<String>,
+    form: FormState,
+) -> Result<Response, Error> {
     let settings = visit.house.settings();
     let (email, username) = match settings.accounts.identifier {
         Identifier::Email => (Some(true), None),
@@ -106,7 +119,12 @@ fn sign_up_page(visit: &Visit, return_to: Option<String>, form: FormState) -> Re
         email,
         username,
         password_min: settings.passwords.min_length,
-        closed: settings.signup.mode == SignupMode::Closed,
+        closed: match settings.signup.mode {
+            SignupMode::Open => false,
+            SignupMode::Invitation => invitation.is_none(),
+            SignupMode::Closed => true,
+        },
+        invitation,
         form,
     };
     let status = if page.closed {
@@ -125,23 +143,34 @@ async fn show_sign_up(visit: Visit, uri: Uri) -> Result<Response, Error> {
     if visit.signed_in.is_some() {
         return Ok(page::redirect(&visit.destination(return_to.as_deref())));
     }
-    sign_up_page(&visit, return_to, FormState::default())
+    let (mut form, mut invitation) = (FormState::default(), None);
+    if let Some(token) = query(&uri, "token") {
+        match visit.house.invited_address(&Secret::from(token.as_str())).await? {
+            Some(email) => {
+                form = FormState::with([("email", Some(email))]);
+                invitation = Some(token);
+            }
+            None => form = form.failed(&visit, ticket_invalid())?,
+        }
+    }
+    sign_up_page(&visit, return_to, invitation, form)
 }
 
 /// `POST /account/sign-up`
 async fn sign_up(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
     let return_to = fields.take_optional("return_to");
     let signup = read_signup(&mut fields);
+    let invitation = signup.invitation.as_ref().map(|token| token.expose().to_owned());
     let typed = FormState::with([
         ("email", signup.email.clone()),
         ("username", signup.username.clone()),
     ]);
     match visit.house.sign_up(signup, &visit.origin).await {
-        Ok(SignedUp::In(login)) => visit.sign_in(&login, return_to.as_deref()).await,
+        Ok(SignedUp::In(step)) => visit.step(step, return_to).await,
         Ok(SignedUp::Untold) => Ok(done(&visit, "/account/sign-in", "signed_up")),
         Err(error) => {
             let form = typed.failed(&visit, error)?;
-            sign_up_page(&visit, return_to, form)
+            sign_up_page(&visit, return_to, invitation, form)
         }
     }
 }
@@ -151,6 +180,7 @@ fn read_signup(fields: &mut Fields) -> Signup {
         email: fields.take_optional("email"),
         username: fields.take_optional("username"),
         password: fields.take_optional("password").unwrap_or_default().into(),
+        invitation: fields.take_optional("invitation").map(Secret::from),
         ..Signup::default()
     }
 }
@@ -216,6 +246,9 @@ async fn change(Posted(member, mut fields): Posted<Member>) -> Result<Response, 
         .await;
     match changed {
         Ok(()) => Ok(done(&member, "/account", "password_changed")),
+        Err(error) if error.code() == Code::FreshProofRequired => {
+            member.prove_first(error, "/account/password")
+        }
         Err(error) => change_page(&member, by_password("current_password", &member, error)?),
     }
 }
@@ -246,6 +279,12 @@ async fn show_delete(member: Member) -> Result<Response, Error> {
 async fn delete(Posted(member, mut fields): Posted<Member>) -> Result<Response, Error> {
     let password = fields.take_optional("password").unwrap_or_default();
     let house = &member.house;
+    if let Err(error) = house
+        .require_fresh_where_two_steps(&member.user, member.session.id)
+        .await
+    {
+        return member.prove_first(error, "/account/delete");
+    }
     match house
         .delete_own_account(&member.user, password.into(), &member.origin)
         .await

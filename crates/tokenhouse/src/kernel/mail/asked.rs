@@ -157,7 +157,9 @@ impl Tokenhouse {
     /// Where a link in a mail leads.
     pub(crate) fn link(&self, page: &str, token: &str) -> String {
         let settings = &self.0.settings;
-        let pages = settings.links.pages.as_deref().unwrap_or(&settings.public_url);
-        format!("{}{page}?token={token}", pages.trim_end_matches('/'))
+        match &settings.links.pages {
+            Some(pages) => format!("{}{page}?token={token}", pages.trim_end_matches('/')),
+            None => format!("{}/account{page}?token={token}", settings.public_url),
+        }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) const KINDS: &[&str] = &[
     "change_attempt",
     "reset",
     "magic",
+    "second_step",
     "invitation",
     "signup_attempt",
     "username_taken",

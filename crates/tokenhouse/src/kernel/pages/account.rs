@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Member, Part, activity, data, devices, profile};
+use super::{Member, Part, activity, data, devices, profile, recovery};
 use crate::base::error::Error;
 
 #[derive(Serialize)]
@@ -22,6 +22,7 @@ pub(super) async fn show(member: Member) -> Result<Response, Error> {
         activity::part(&member).await?,
         data::part(&member),
     ];
+    parts.extend(recovery::part(&member).await?);
     for feature in &member.house.0.features {
         if let Some(part) = feature.pages.account {
             parts.extend(part(&member).await?);

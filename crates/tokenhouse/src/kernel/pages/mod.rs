@@ -13,8 +13,12 @@ mod device;
 mod devices;
 mod form;
 mod frame;
+mod from_mail;
 pub(crate) mod look;
 mod profile;
+mod prove;
+mod recovery;
+pub(crate) mod second_step;
 mod sign_in;
 mod sign_out;
 pub(crate) mod trouble;
@@ -28,6 +32,7 @@ use futures_util::future::BoxFuture;
 use minijinja::Value;
 
 pub(crate) use self::form::{FormState, Posted};
+pub(crate) use self::from_mail::{AskPage, FromMailPage, given};
 pub(crate) use self::sign_in::SignIn;
 pub(crate) use self::visit::{Member, Visit, query};
 use super::house::Tokenhouse;
@@ -87,6 +92,9 @@ pub(crate) fn router(house: &Tokenhouse) -> Router<Tokenhouse> {
         .route("/account/profile", get(profile::show).post(profile::change))
         .route("/account/devices/{id}/end", post(devices::end))
         .route("/account/devices/end-others", post(devices::end_others))
+        .route("/account/second-step", post(second_step::take))
+        .route("/account/prove", get(prove::show).post(prove::prove))
+        .route("/account/recovery-codes", post(recovery::make))
         .route("/account/activity", get(activity::show))
         .route("/account/data.json", get(data::download))
         .route("/account/assets/{name}", get(asset));

@@ -12,6 +12,7 @@ use super::frame::Frame;
 use crate::base::error::Error;
 use crate::base::http::cookie;
 use crate::base::http::{Origin, page};
+use crate::base::secret::Secret;
 use crate::base::template::{self, Language};
 use crate::kernel::account::User;
 use crate::kernel::house::Tokenhouse;
@@ -143,6 +144,23 @@ impl Visit {
         }
         let mut response = page::redirect(&self.destination(return_to));
         cookie::set(response.headers_mut(), self.house.keep_session(&login.session));
+        Ok(response)
+    }
+
+    /// The same after a second factor was set up on the way: the recovery codes are shown before.
+    ///
+    /// # Errors
+    /// As [`sign_in`](Self::sign_in).
+    pub(crate) async fn sign_in_with_codes(
+        &self,
+        login: &LoggedIn,
+        codes: &[Secret],
+        return_to: Option<&str>,
+    ) -> Result<Response, Error> {
+        let signed_in = self.sign_in(login, return_to).await?;
+        let mut response = self.recovery_codes_page(codes, self.destination(return_to))?;
+        cookie::set(response.headers_mut(), self.house.keep_session(&login.session));
+        drop(signed_in);
         Ok(response)
     }
 
