@@ -710,3 +710,75 @@ async fn settings_that_pages_cannot_have_are_refused() {
             .starts_with("pages.after_sign_in")
     );
 }
+
+/// The addresses that show a page, read off the sources: one that is new is tried too.
+fn addresses_of_pages() -> Vec<String> {
+    fn sources(folder: &std::path::Path, found: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+    let mut found: Vec<String> = text
+        .split(".route(\"/account")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("\", get("))
+        .filter(|(path, _)| !path.contains('"'))
+        .map(|(path, _)| format!("/account{path}"))
+        .collect();
+    found.sort();
+    assert!(found.len() >= 20, "{found:?}");
+    found
+}
+
+#[tokio::test]
+async fn every_page_can_be_shown_in_every_language_to_members_and_strangers() {
+    let test = TestHouse::with(|builder| builder.mailer(|_| async { Ok(()) })).await;
+    let mut member = Browser::of(test.house.service(), "");
+    member.sign_up(ADA).await;
+    let mut shown = 0;
+    for browser in [&mut Browser::of(test.house.service(), ""), &mut member] {
+        for language in ["en", "de", "fr"] {
+            browser.language = language.to_owned();
+            for path in addresses_of_pages() {
+                let path = path.replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057").replace("{name}", "x");
+                for query in ["", "?token=nonsense", "?return_to=%2Fx&done=signed_out&email=a%40b.co"] {
+                    let answer = browser.get(&format!("{path}{query}")).await;
+                    assert!(!answer.status.is_server_error(), "{path}{query}: {}", answer.html());
+                    shown += usize::from(answer.status == 200);
+                }
+            }
+        }
+    }
+    assert!(shown > 100, "only {shown} pages were shown");
+}
+
+/// What happened is told in words: every kind of event that the house writes has a text.
+#[test]
+fn every_kind_of_event_has_words() {
+    fn kinds(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                kinds(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let named = text.split("Event::new(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+            found.extend(named.filter_map(|rest| rest.split_once('"')).map(|(kind, _)| kind.to_owned()));
+        }
+    }
+    let mut found = Vec::new();
+    kinds(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() >= 10, "{found:?}");
+    let texts: toml::Table = include_str!("../../templates/languages/en.toml").parse().unwrap();
+    let words = texts["event"].as_table().unwrap();
+    let mute: Vec<_> = found.iter().filter(|kind| !words.contains_key(&kind.replace('.', "_"))).collect();
+    assert!(mute.is_empty(), "no words for {mute:?}");
+}
