@@ -37,7 +37,7 @@ describe("second factors", { timeout: 300_000 }, () => {
     await page.getByRole("link", { name: "Set up an authenticator app" }).click();
     const secret = await page.locator(".secret").innerText();
     const confirmed = Date.now() / 1000;
-    await page.getByLabel("Code").fill(codeOf(secret, confirmed));
+    await page.getByRole("textbox", { name: "Code", exact: true }).fill(codeOf(secret, confirmed));
     await page.getByRole("button", { name: "Begin to use it" }).click();
     const codes = await page.locator("#codes li").allInnerTexts();
     assert.equal(codes.length, 10);
@@ -47,7 +47,7 @@ describe("second factors", { timeout: 300_000 }, () => {
 
     await password(page, house.url, email);
     // One step ahead, as that of this half minute is used.
-    await page.getByLabel("Code").fill(codeOf(secret, confirmed + 30));
+    await page.getByRole("textbox", { name: "Code", exact: true }).fill(codeOf(secret, confirmed + 30));
     await page.getByRole("button", { name: "Continue" }).first().click();
     await page.waitForURL(`${house.url}/account`);
     await signOut(page);

@@ -19,7 +19,7 @@ export async function signIn(page, url, email, password = PASSWORD) {
   await page.goto(`${url}/account/sign-in`);
   await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password", { exact: true }).fill(password);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.waitForURL(`${url}/account`);
 }
 
@@ -47,12 +47,13 @@ export async function virtualAuthenticator(page, options = {}) {
   return { session, authenticatorId };
 }
 
-// The last mail to this address that is none of `seen`; only `tokenhouse dev` shows it.
-export async function mailTo(url, email, seen = []) {
+// The last mail to this address that is wanted and none of `seen`: one with a link, where nothing else is said. Only
+// `tokenhouse dev` shows it.
+export async function mailTo(url, email, seen = [], wanted = (mail) => mail.link) {
   const until = Date.now() + 20_000;
   while (Date.now() < until) {
     const mails = await (await fetch(`${url}/dev/mail.json`)).json();
-    const found = mails.find((mail) => mail.to === email && !seen.includes(mail.id));
+    const found = mails.find((mail) => mail.to === email && !seen.includes(mail.id) && wanted(mail));
     if (found) return found;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -68,7 +69,7 @@ export async function everyPage(page, url, look) {
   await look("sign-in");
   await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password", { exact: true }).fill("a wrong password");
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("alert").waitFor();
   await look("sign-in-wrong");
 
@@ -109,11 +110,11 @@ export async function everyPage(page, url, look) {
   await page.goto(`${url}/account/totp`);
   await look("totp");
   const secret = await page.locator(".secret").innerText();
-  await page.getByLabel("Code").fill("000000");
+  await page.getByRole("textbox", { name: "Code", exact: true }).fill("000000");
   await page.getByRole("button", { name: "Begin to use it" }).click();
   await page.locator(".error, [role=alert]").first().waitFor();
   await look("totp-wrong");
-  await page.getByLabel("Code").fill(codeOf(secret, Date.now() / 1000));
+  await page.getByRole("textbox", { name: "Code", exact: true }).fill(codeOf(secret, Date.now() / 1000));
   await page.getByRole("button", { name: "Begin to use it" }).click();
   await page.locator("#codes li").first().waitFor();
   await look("recovery-codes");
@@ -147,7 +148,7 @@ export async function everyPage(page, url, look) {
   await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await page.getByLabel("Code").first().waitFor();
+  await page.getByRole("textbox", { name: "Code", exact: true }).waitFor();
   await look("second-step");
   await page.goto(`${url}/account/sign-in`);
   await page.getByRole("button", { name: "Sign in with a passkey" }).click();
