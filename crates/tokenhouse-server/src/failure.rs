@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::process::ExitCode;
 
+use tokenhouse::moving::MovingError;
 use tokenhouse::store::StoreError;
 use tokenhouse::{BuildError, Code, Error};
 
@@ -86,6 +87,15 @@ impl From<Error> for Failure {
             Code::Internal | Code::Unavailable => with_cause(error.detail().to_owned(), error.source()),
             _ => error.detail().to_owned(),
         })
+    }
+}
+
+impl From<MovingError> for Failure {
+    fn from(error: MovingError) -> Self {
+        match error {
+            MovingError::Store(error) => Self::store(&error),
+            error => Self::new(error.to_string()),
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -31,6 +32,9 @@ use crate::telemetry;
 const STREAMS: u32 = 128;
 /// How long to wait after the system could not accept, which is when it has no file descriptors left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// How long a server that stops answers on its connections and asks each client to go elsewhere, before it closes
+/// those that idle: a request that crosses the closing of its connection is lost, and busy clients have asked by then.
+const LINGER: Duration = Duration::from_secs(1);
 /// Files that are open besides connections.
 pub(crate) const OTHER_FILES: u64 = 128;
 /// How long the system keeps trying to hand over what the other side does not acknowledge. Without it a peer that is
@@ -79,13 +83,14 @@ impl Signals {
     }
 }
 
-/// Serves until a signal, then finishes what is in flight and closes the house. Gives the moment at which
+/// Serves until a signal, the house and the routes `beside` it, then finishes what is in flight and closes the house. Gives the moment at which
 /// `shutdown_timeout` is over, for what is left to do after it.
 pub(crate) async fn serve(
     house: Tokenhouse,
     listener: TcpListener,
     settings: &ServerSettings,
     mut signals: Signals,
+    beside: Router,
 ) -> Result<Instant, Failure> {
     let room = room(settings.http.max_connections, raise_open_files());
     if room < settings.http.max_connections {
@@ -96,9 +101,10 @@ pub(crate) async fn serve(
         );
     }
     let server = Arc::new(Server {
-        router: house.service(),
+        router: house.service().merge(beside),
         builder: builder(settings),
         patience: *settings.http.header_timeout,
+        stopping: AtomicBool::new(false),
     });
     let room = Arc::new(Semaphore::new(room));
     // Every connection holds a receiver: that none is left means that all have ended.
@@ -107,13 +113,22 @@ pub(crate) async fn serve(
         signal = signals.next() => signal,
         () = accept(&listener, &server, &room, &stop) => "",
     };
-    drop(listener);
+    let let_in = let_in_already(listener);
     let deadline = Instant::now() + *settings.shutdown_timeout;
     tracing::info!(
         signal,
         connections = stop.receiver_count(),
         "stopping: no new connections are taken, requests in flight are finished"
     );
+    for (stream, peer) in let_in {
+        tokio::spawn(Arc::clone(&server).connection(stream, peer, stop.subscribe()));
+    }
+    server.stopping.store(true, Ordering::Relaxed);
+    // What is on its way on a connection that idles would be lost with it.
+    tokio::select! {
+        () = stop.closed() => {}
+        () = tokio::time::sleep_until(deadline.min(Instant::now() + LINGER)) => {}
+    }
     let _ = stop.send(());
     tokio::select! {
         () = stop.closed() => {}
@@ -174,6 +189,24 @@ struct Server {
     builder: Builder<TokioExecutor>,
     /// `header_timeout`: how long a connection may be without a request.
     patience: Duration,
+    /// Whether answers ask their clients to go elsewhere.
+    stopping: AtomicBool,
+}
+
+/// Closes the port. Whom the system has let in already would be reset by that, so they are taken out before.
+fn let_in_already(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let mut let_in = Vec::new();
+    if let Ok(listener) = listener.into_std() {
+        // It does not block: the first who is not there ends this.
+        while let Ok((stream, peer)) = listener.accept() {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                let_in.push((stream, peer));
+            }
+        }
+    }
+    let_in
 }
 
 /// Accepts as long as it is polled.
@@ -266,14 +299,23 @@ impl Server {
         let activity = Activity::new();
         let service = {
             let (router, activity) = (self.router.clone(), Arc::clone(&activity));
+            let server = Arc::clone(&self);
             service_fn(move |mut request: Request<Incoming>| {
                 let running = activity.begin();
                 request.extensions_mut().insert(ConnectInfo(peer));
                 let request = request.map(Body::new);
                 let mut router = router.clone();
+                let server = Arc::clone(&server);
                 telemetry::continue_trace(request, move |request| async move {
-                    let Ok::<_, Infallible>(response) = router.call(request).await;
+                    let version = request.version();
+                    let Ok::<_, Infallible>(mut response) = router.call(request).await;
                     drop(running);
+                    // HTTP/2 has a frame for it.
+                    if server.stopping.load(Ordering::Relaxed) && version < Version::HTTP_2 {
+                        response
+                            .headers_mut()
+                            .insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
                     Ok::<_, Infallible>(response)
                 })
             })

@@ -10,7 +10,7 @@ use std::{
     str::FromStr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -34,6 +34,11 @@ impl RevocableId {
     /// The id with these bytes, as `Uuid::into_bytes` gives them.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+
+    /// Its bytes: of a UUID, what `Uuid::from_bytes` takes.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
     }
 
     /// The id that a `sid` or `jti` of this text stands for.
@@ -80,6 +85,7 @@ pub struct RevocationSet(Arc<Shards>);
 struct Shards {
     /// Never less than what the shards hold, so that zero may be believed without a lock.
     length: AtomicUsize,
+    version: AtomicU64,
     shards: [Shard; SHARDS],
 }
 
@@ -87,6 +93,7 @@ impl Default for Shards {
     fn default() -> Self {
         Self {
             length: AtomicUsize::new(0),
+            version: AtomicU64::new(0),
             shards: std::array::from_fn(|_| Shard::default()),
         }
     }
@@ -104,11 +111,15 @@ impl RevocationSet {
         let id = id.into();
         let mut shard = self.0.shards[id.shard()].write();
         if let Some(known) = shard.get_mut(&id) {
-            *known = forget_at.max(*known);
+            if *known < forget_at {
+                *known = forget_at;
+                self.0.version.fetch_add(1, Ordering::Release);
+            }
             return;
         }
         self.0.length.fetch_add(1, Ordering::Release);
         shard.insert(id, forget_at);
+        self.0.version.fetch_add(1, Ordering::Release);
     }
 
     /// Revoke many, as a feed or a start brings them.
@@ -153,6 +164,22 @@ impl RevocationSet {
             let old = std::mem::replace(&mut *shard, fresh);
             self.0.length.fetch_sub(old.len(), Ordering::Release);
         }
+        self.0.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Everything that is revoked, and when it may be forgotten; in no order.
+    pub fn snapshot(&self) -> Vec<(RevocableId, u64)> {
+        let mut all = Vec::with_capacity(self.len());
+        for shard in &self.0.shards {
+            all.extend(shard.read().iter().map(|(id, forget_at)| (*id, *forget_at)));
+        }
+        all
+    }
+
+    /// Another number after every change. Taken before a [`snapshot`](Self::snapshot), it tells whether that is still
+    /// all there is.
+    pub fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Acquire)
     }
 
     /// How many ids are revoked.
@@ -169,9 +196,11 @@ impl RevocationSet {
         let mut shard = shard.write();
         let before = shard.len();
         shorten(&mut shard);
-        self.0
-            .length
-            .fetch_sub(before.saturating_sub(shard.len()), Ordering::Release);
+        let gone = before.saturating_sub(shard.len());
+        self.0.length.fetch_sub(gone, Ordering::Release);
+        if gone > 0 {
+            self.0.version.fetch_add(1, Ordering::Release);
+        }
     }
 }
 

@@ -67,7 +67,8 @@
 //! | know who sends a request | [`CurrentUser`], [`MaybeUser`], [`AccessToken`] |
 //! | write routes of your own | [`Tokenhouse::sign_up`], [`Tokenhouse::log_in_with_password`], [`Tokenhouse::refresh`] |
 //! | end sessions | [`Tokenhouse::end_session`], [`Tokenhouse::end_all_sessions`] |
-//! | bring users along | [`Tokenhouse::create_user`], [`base::hashing::foreign`] |
+//! | bring users along | [`Tokenhouse::import_users`], [`Tokenhouse::create_user`], [`base::hashing::foreign`] |
+//! | move a whole house | [`moving`] |
 //! | keep your own tables beside | [`Tokenhouse::store`], [`store`] |
 //! | answer errors in your own form | [`Builder::problems`], [`Error`], [`Code`] |
 //! | test what you built | the feature `testing`: `testing::TestHouse` |
@@ -86,6 +87,7 @@ mod docs;
 pub mod features;
 pub mod kernel;
 mod migrations;
+pub mod moving;
 mod openapi;
 mod router;
 mod templates;
@@ -108,12 +110,18 @@ pub use base::secret::Secret;
 pub use base::settings::{self, Settings};
 pub use base::store;
 pub use builder::{BuildError, Builder};
-pub use features::password::{Login, OpeningAccount, SignedUp, Signup};
+pub use features::passkey::{Passkey, PasskeyOptions};
+pub use features::password::{
+    CreatingUser, ImportOutcome, Login, OpeningAccount, SignedUp, Signup, UserImport, UserToImport,
+};
+pub use features::totp::TotpEnrolment;
 pub use kernel::account::{Email, NewUser, User, UserChange, Username};
 pub use kernel::house::Tokenhouse;
-pub use kernel::keys::KeyInfo;
-pub use kernel::login::LoggedIn;
+pub use kernel::invitation::Invitation;
+pub use kernel::keys::{KeyInfo, MasterKey};
+pub use kernel::login::{LoggedIn, LoginAttempt, SecondStep, Shown, Step};
 pub use kernel::mail::{MailCounts, MailState, Outgoing};
+pub use kernel::mailbox::FromMail;
 pub use kernel::session::{AccessToken, BearerToken, CurrentUser, MaybeUser, Session};
 pub use kernel::token::{RESERVED_CLAIMS, TokenSet};
 pub use migrations::MIGRATIONS;

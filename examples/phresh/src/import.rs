@@ -1,12 +1,15 @@
 //! Moving in: the tutorial's `users` rows, with the passwords their users know.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Deserialize;
-use tokenhouse::{Code, Email, Error, NewUser, Tokenhouse, User, Username, salted_bcrypt};
+use tokenhouse::{ImportOutcome, Tokenhouse, UserToImport, salted_bcrypt};
+
+/// Rows of one transaction.
+const BATCH: usize = 500;
 
 /// A row of the tutorial's `users` table, as PostgreSQL's `row_to_json` writes it.
 #[derive(Deserialize)]
-pub struct Row {
+struct Row {
     email: String,
     username: String,
     password: String,
@@ -23,54 +26,49 @@ fn active() -> bool {
     true
 }
 
-/// Opens an account for the row. Its hash, bcrypt of `password + salt`, is understood as it is and becomes Argon2id
-/// when the user logs in.
-///
-/// # Errors
-/// Where a name is taken or no name, or the hash is none.
-pub async fn import(house: &Tokenhouse, row: &Row) -> anyhow::Result<User> {
-    let new = NewUser {
-        email: Some(Email::parse(&row.email)?),
-        username: Some(Username::unruled(&row.username)?),
+/// The hash, bcrypt of `password + salt`, is understood as it is and becomes Argon2id when the user logs in.
+fn read(line: &str) -> anyhow::Result<UserToImport> {
+    let row: Row = serde_json::from_str(line)?;
+    Ok(UserToImport {
+        email: Some(row.email),
+        username: Some(row.username),
+        password_hash: Some(salted_bcrypt(&row.password, &row.salt)?),
         email_verified: row.email_verified,
         is_superuser: row.is_superuser,
-        ..NewUser::default()
-    };
-    let hash = salted_bcrypt(&row.password, &row.salt)?;
-    let user = house.create_user(&new, Some(&hash)).await?;
-    if row.is_active {
-        return Ok(user);
-    }
-    Ok(house.set_user_active(user.id, false).await?)
+        is_active: row.is_active,
+        ..UserToImport::default()
+    })
 }
 
-/// Imports one row a line, and says how many. Whose address is there already is left as they are, and named on the terminal,
-/// so that an import can be run again.
+/// Imports one row a line, and says how many. Whose names are there already is left as they are, and named on the
+/// terminal, so that an import can be run again.
 ///
 /// # Errors
-/// At the first row that cannot be imported; those before it are.
+/// Where a line is no row, or a row no account: each is named, and the others are imported.
 pub async fn import_lines(house: &Tokenhouse, lines: &str) -> anyhow::Result<usize> {
-    let mut count = 0;
-    for (index, line) in lines
+    let mut import = house.import_users();
+    let (mut count, mut refused) = (0, 0);
+    let lines: Vec<(usize, &str)> = lines
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-    {
-        let number = index + 1;
-        let row: Row = serde_json::from_str(line).with_context(|| format!("line {number}"))?;
-        match import(house, &row).await {
-            Ok(_) => count += 1,
-            Err(error) if is_there_already(&error) => {
-                eprintln!("line {number}: {} is there already", row.email)
+        .collect();
+    for batch in lines.chunks(BATCH) {
+        let users: anyhow::Result<Vec<_>> = batch
+            .iter()
+            .map(|(index, line)| read(line).with_context(|| format!("line {}", index + 1)))
+            .collect();
+        for ((index, _), outcome) in batch.iter().zip(import.batch(users?).await?) {
+            match outcome {
+                ImportOutcome::Imported(_) => count += 1,
+                ImportOutcome::Taken => eprintln!("line {}: is there already", index + 1),
+                ImportOutcome::Refused(reason) => {
+                    eprintln!("line {}: {reason}", index + 1);
+                    refused += 1;
+                }
             }
-            Err(error) => return Err(error.context(format!("line {number}"))),
         }
     }
+    ensure!(refused == 0, "{refused} rows were refused, {count} imported");
     Ok(count)
-}
-
-fn is_there_already(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<Error>()
-        .is_some_and(|error| error.code() == Code::EmailTaken)
 }

@@ -20,6 +20,9 @@ use tokio::time::MissedTickBehavior;
 /// How often the feed of revocations is asked for: so long a logout may take to be seen here.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
+/// A token that names an unknown key waits so long for the keys to be fetched again.
+const WORTH_WAITING: Duration = Duration::from_secs(1);
+
 /// Whose tokens are good, and for whom they must be.
 pub struct Config {
     /// The `public_url` of the Tokenhouse.
@@ -202,11 +205,17 @@ impl Guard {
         followed.is_none_or(|at| at.elapsed() > limit)
     }
 
-    /// Those who come while somebody is fetching wait, and find the keys fetched.
+    /// Fetches the keys, or waits for whoever does: nobody is refused before the keys were fetched once more, unless that
+    /// may not be done soon.
     async fn fetch_keys(&self) {
+        let came = Instant::now();
         let mut last = self.last_fetch.lock().await;
-        if last.is_some_and(|at| at.elapsed() < self.fetch_again_after) {
-            return;
+        if let Some(at) = *last {
+            let left = self.fetch_again_after.saturating_sub(at.elapsed());
+            if at >= came || left > WORTH_WAITING {
+                return;
+            }
+            tokio::time::sleep(left).await;
         }
         *last = Some(Instant::now());
         match self.published_keys().await {

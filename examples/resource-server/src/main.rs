@@ -31,7 +31,7 @@ async fn run() -> anyhow::Result<()> {
     let guard = Guard::new(Config {
         audience: variable("AUDIENCE").unwrap_or(issuer.clone()),
         issuer,
-        fetch_again_after: Duration::from_secs(10),
+        fetch_again_after: Duration::from_secs(1),
         refuse_after: variable("REFUSE_AFTER_SECONDS")
             .map(|seconds| seconds.parse().map(Duration::from_secs))
             .transpose()

@@ -193,6 +193,66 @@ on_both_engines! {
         assert_eq!((notes(&api, &new).await, notes(&api, &old).await), (200, 200));
     }
 
+    /// Two nodes and an API with warm keys, which look for unknown ones five times a second: not one verification fails.
+    async fn keys_rotate_under_load_and_no_token_is_refused(place: &Place) {
+        const ROTATIONS: usize = 10;
+        const BETWEEN: usize = 500;
+        let issuer = Issuer::on(place).await;
+        let other = TestHouse::at(place.url(), |builder| builder.public_url(&issuer.url).clock(Clock::system())).await;
+        issuer.test.start_jobs();
+        other.start_jobs();
+        let houses = [issuer.test.house.clone(), other.house.clone()];
+        let (_, guard) = issuer.guarded(Duration::from_millis(200), None).await;
+        let over = Arc::new(AtomicBool::new(false));
+        let verified = Arc::new([const { AtomicUsize::new(0) }; 3]);
+        let mut clients = Vec::new();
+        for number in 0..4 {
+            let (houses, guard) = (houses.clone(), Arc::clone(&guard));
+            let (over, verified) = (Arc::clone(&over), Arc::clone(&verified));
+            let user = issuer.test.signed_up(&format!("{number}@example.org")).await;
+            clients.push(tokio::spawn(async move {
+                let mut failed = Vec::new();
+                let mut refresh = user.tokens.refresh_token;
+                while !over.load(Ordering::SeqCst) {
+                    // Fresh tokens of both nodes, by whichever key each signs with now.
+                    let signs = &houses[number % 2];
+                    let tokens = signs.refresh(&refresh, &Origin::default()).await.unwrap().1;
+                    let token = tokens.access_token.expose();
+                    for _ in 0..10 {
+                        for (place, outcome) in [
+                            houses[0].authenticate(token).await.err().map(|error| error.to_string()),
+                            houses[1].authenticate(token).await.err().map(|error| error.to_string()),
+                            guard.verify(token).await.err().map(|error| error.to_string()),
+                        ].into_iter().enumerate() {
+                            verified[place].fetch_add(1, Ordering::SeqCst);
+                            failed.extend(outcome.map(|why| format!("{place}: {why}")));
+                        }
+                    }
+                    refresh = tokens.refresh_token;
+                }
+                failed
+            }));
+        }
+        let began = std::time::Instant::now();
+        let fewest = || verified.iter().map(|count| count.load(Ordering::SeqCst)).min().unwrap();
+        for rotation in 1..=ROTATIONS {
+            while fewest() < rotation * BETWEEN {
+                tokio::task::yield_now().await;
+            }
+            houses[rotation % 2].rotate_keys().await.unwrap();
+        }
+        while fewest() < (ROTATIONS + 1) * BETWEEN {
+            tokio::task::yield_now().await;
+        }
+        let rate = fewest() as f64 / began.elapsed().as_secs_f64();
+        over.store(true, Ordering::SeqCst);
+        for client in clients {
+            assert_eq!(client.await.unwrap(), Vec::<String>::new());
+        }
+        println!("{ROTATIONS} rotations, {rate:.0} verifications a second at each of three places, 0 failed");
+        assert_eq!(houses[0].keys().iter().filter(|key| key.state == "retired").count(), ROTATIONS);
+    }
+
     async fn made_up_keys_are_no_flood_at_the_issuers(place: &Place) {
         let issuer = Issuer::on(place).await;
         let api = issuer.api(Duration::from_secs(3600)).await;

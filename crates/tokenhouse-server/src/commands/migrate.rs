@@ -48,6 +48,10 @@ impl Migrate {
                 println!("the database is up to date");
                 Ok(())
             }
+            SchemaState::Expanded { unknown } => {
+                println!("{}", expanded(&unknown));
+                Ok(())
+            }
             SchemaState::Empty => self.tell_pending(MIGRATIONS.iter().map(|migration| migration.name)),
             SchemaState::Older { pending } => self.tell_pending(pending),
             SchemaState::Newer { unknown } => Err(newer(&unknown)),
@@ -68,8 +72,13 @@ impl Migrate {
 }
 
 async fn apply(store: &Store) -> Result<(), Failure> {
-    if let SchemaState::Newer { unknown } = store.schema(MIGRATIONS).await? {
-        return Err(newer(&unknown));
+    match store.schema(MIGRATIONS).await? {
+        SchemaState::Newer { unknown } => return Err(newer(&unknown)),
+        SchemaState::Expanded { unknown } => {
+            println!("{}", expanded(&unknown));
+            return Ok(());
+        }
+        SchemaState::Empty | SchemaState::Current | SchemaState::Older { .. } => {}
     }
     let applied = store.migrate(MIGRATIONS).await?;
     for name in &applied {
@@ -79,6 +88,13 @@ async fn apply(store: &Store) -> Result<(), Failure> {
         println!("the database is up to date");
     }
     Ok(())
+}
+
+fn expanded(unknown: &[String]) -> String {
+    format!(
+        "a newer version has added to the database ({}); this one works with it as it is",
+        unknown.join(", ")
+    )
 }
 
 fn newer(unknown: &[String]) -> Failure {

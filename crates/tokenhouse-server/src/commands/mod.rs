@@ -1,11 +1,16 @@
 //! The commands, one file each.
 
+mod backup;
 mod config;
 mod dev;
 mod doctor;
+mod export;
+mod import;
 mod keys;
+mod mail;
 mod migrate;
 mod openapi;
+mod progress;
 mod serve;
 mod user;
 
@@ -14,7 +19,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use tokenhouse::{Builder, Secret, Tokenhouse};
+use tokenhouse::mail::Undelivered;
+use tokenhouse::{Builder, MasterKey, Secret, Tokenhouse};
 
 use crate::config::{Config, Places};
 use crate::failure::Failure;
@@ -43,8 +49,16 @@ enum Command {
     User(user::Users),
     /// List, rotate and import the keys that sign tokens
     Keys(keys::Keys),
+    /// Try out mail, and see what could not be sent
+    Mail(mail::Mails),
     /// Bring the database up to date
     Migrate(migrate::Migrate),
+    /// Copy an SQLite database while the house works on it
+    Backup(backup::Backup),
+    /// Write the whole house into one file
+    Export(export::Export),
+    /// Bring in a whole house, or users of another system
+    Import(import::Import),
     /// Check the configuration, or print one to start from
     Config(config::ConfigCommands),
     /// Look for what is wrong, and say what to do about it
@@ -65,7 +79,11 @@ impl Arguments {
             Command::Serve(command) => command.run(&places),
             Command::User(command) => command.run(&places),
             Command::Keys(command) => command.run(&places),
+            Command::Mail(command) => command.run(&places),
             Command::Migrate(command) => command.run(&places),
+            Command::Backup(command) => command.run(&places),
+            Command::Export(command) => command.run(&places),
+            Command::Import(command) => command.run(&places),
             Command::Config(command) => command.run(&places),
             Command::Doctor(command) => command.run(&places),
             Command::Openapi(command) => command.run(),
@@ -113,11 +131,30 @@ fn with_house<F: Future<Output = Result<(), Failure>>>(
             .without_migrating()
             .without_jobs()
             .keeping_keys();
+        // What is mailed from here goes into the outbox, and `tokenhouse dev` shows it.
+        let builder = if is_developed(config) && config.settings.mail.host.is_none() {
+            builder.mailer(|_| async { Err(Undelivered::for_now("`tokenhouse dev` shows mail")) })
+        } else {
+            builder
+        };
         let house = build(config, builder).await?;
         let ended = work(house.clone()).await;
         house.close().await;
         ended
     })
+}
+
+/// Whether this is the data of `tokenhouse dev`.
+fn is_developed(config: &Config) -> bool {
+    sqlite_file(config.settings.database_url.expose()).is_some_and(|file| file == Path::new(dev::DATABASE))
+}
+
+/// The master key that is there.
+fn master_key(config: &Config) -> Result<MasterKey, Failure> {
+    let builder = Tokenhouse::builder().settings(config.settings.clone());
+    builder
+        .master_key()
+        .map_err(|error| Failure::build(config, &error))
 }
 
 /// Prints to standard output; whoever reads it may stop reading (`| head`).

@@ -10,6 +10,8 @@
 
 mod configuration;
 mod keys;
+mod moving;
+mod nodes;
 mod nothing_lost;
 mod refusals;
 mod secrets;

@@ -114,14 +114,29 @@ fn change_schema(place: &Place, statement: &'static str) {
 fn a_newer_or_older_schema_is_left_alone() {
     let place = Place::for_serve();
     place.serve().stop();
-    change_schema(&place, "INSERT INTO _migrations VALUES ('9999_future', '', 0)");
+    change_schema(&place, "INSERT INTO _migrations VALUES ('9998_future', '', 0)");
+    let expanded =
+        "a newer version has added to the database (9998_future); this one works with it as it is\n";
+    assert_eq!(place.run(&["migrate"]).out, expanded);
+    assert_eq!(place.run(&["migrate", "--check"]).out, expanded);
+    assert_eq!(place.run(&["user", "list"]).code, Some(0));
+    assert!(place.run(&["doctor"]).out.contains("ok    schema"));
+    assert_eq!(place.serve().get("/health/ready").0, 200);
+    change_schema(
+        &place,
+        "UPDATE _migrations SET name = '9999_contract_future' WHERE name = '9998_future'",
+    );
     for command in [["serve"].as_slice(), &["user", "list"], &["migrate"]] {
-        one_sentence(&place.run(command), 1, "newer version (it has 9999_future)");
+        one_sentence(
+            &place.run(command),
+            1,
+            "newer version (it has 9999_contract_future)",
+        );
     }
     assert!(place.run(&["doctor"]).out.contains("fail  schema"));
     change_schema(
         &place,
-        "UPDATE _migrations SET name = '0000_past' WHERE name = '9999_future'",
+        "UPDATE _migrations SET name = '0000_past' WHERE name = '9999_contract_future'",
     );
     change_schema(&place, "DELETE FROM _migrations WHERE name = '0000_past'");
     assert_eq!(place.run(&["migrate", "--check"]).code, Some(0));

@@ -1,5 +1,7 @@
 //! Typed ids: a user's id cannot be handed in where a session's is asked for.
 
+use jiff::Timestamp;
+
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -37,4 +39,15 @@ id! {
 id! {
     /// One login on one device: a UUIDv7, the `sid` of its access tokens.
     SessionId
+}
+
+impl SessionId {
+    /// When it was made, to the millisecond (RFC 9562 §5.7).
+    pub(crate) fn made_at(self) -> Timestamp {
+        let milliseconds = self.0.as_u128() >> 80;
+        i64::try_from(milliseconds)
+            .ok()
+            .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
+            .unwrap_or(Timestamp::MAX)
+    }
 }

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod entropy;
 pub mod error;
+pub mod file;
 pub mod hashing;
 pub mod http;
 pub mod id;

@@ -7,6 +7,7 @@ use super::account::{Email, User};
 use super::brake::{self, BrakeKey, Pace};
 use super::house::Tokenhouse;
 use super::mail::{self, Content, Facts, Mail};
+use super::session::{self, Seen, Session};
 use crate::base::error::Error;
 use crate::base::http::Origin;
 use crate::base::store::Tx;
@@ -26,13 +27,10 @@ pub(crate) enum Notice<'a> {
     /// The password was changed, or chosen anew.
     PasswordChanged,
     /// A second factor was added; its name is a text `mail.factor.<name>`: `totp`, `passkey`.
-    #[allow(dead_code, reason = "for whoever adds a second factor")]
     FactorAdded(&'a str),
     /// A second factor was removed.
-    #[allow(dead_code, reason = "for whoever removes a second factor")]
     FactorRemoved(&'a str),
     /// There are new recovery codes, and the old ones are void.
-    #[allow(dead_code, reason = "for whoever makes recovery codes")]
     RecoveryCodes,
 }
 
@@ -46,6 +44,37 @@ impl Notice<'_> {
             Self::RecoveryCodes => "recovery_codes",
         }
     }
+}
+
+/// A step: tells the user of a login from a network or with a device that the account was not used from before, as far
+/// as its sessions are remembered. The first login of all is no news.
+pub(crate) async fn tell_of_login(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    user: &User,
+    session: &Session,
+    origin: &Origin,
+) -> Result<(), Error> {
+    if !house.sends_mail() || !house.0.settings.mail.new_device {
+        return Ok(());
+    }
+    let earlier = session::seen_before(tx, session).await?;
+    let network = origin.network().map(|network| network.to_string());
+    let device = device(origin.user_agent.as_deref());
+    let is_known = |one: &Seen| one.network == network && self::device(one.user_agent.as_deref()) == device;
+    if earlier.is_empty() || earlier.iter().any(is_known) {
+        return Ok(());
+    }
+    security_notice(tx, house, user, Notice::NewDevice, origin, session.created_at).await
+}
+
+/// A device is the same after its browser was updated: only the numbers are others.
+fn device(user_agent: Option<&str>) -> String {
+    user_agent
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_ascii_digit() && *c != '.')
+        .collect()
 }
 
 /// A step: tells `user` by mail, where they have an address and the house sends mail.

@@ -181,6 +181,43 @@ on_both_engines! {
     }
 }
 
+/// Nodes of the version before go on while the tables are brought up to date: what they could not live with is named so.
+#[test]
+fn a_migration_that_old_nodes_cannot_live_with_says_so() {
+    let breaks = |text: &str| {
+        let text = text.to_uppercase();
+        let adds_what_old_nodes_leave_out = text.split(';').any(|statement| {
+            statement.contains("ADD COLUMN")
+                && statement.contains("NOT NULL")
+                && !statement.contains("DEFAULT")
+        });
+        adds_what_old_nodes_leave_out
+            || [
+                "DROP ",
+                "RENAME ",
+                "ALTER COLUMN",
+                "ADD CONSTRAINT",
+                "CREATE UNIQUE INDEX",
+            ]
+            .iter()
+            .any(|word| text.contains(word))
+    };
+    assert!(breaks("ALTER TABLE users ADD COLUMN age BIGINT NOT NULL"));
+    assert!(breaks("alter table users drop column age"));
+    assert!(!breaks(
+        "ALTER TABLE users ADD COLUMN age BIGINT NOT NULL DEFAULT 0; CREATE TABLE ages (a BIGINT NOT NULL)"
+    ));
+    // The first made the tables.
+    for migration in &tokenhouse::MIGRATIONS[1..] {
+        let says_so = migration.name.split('_').nth(1) == Some("contract");
+        assert!(
+            says_so || !(breaks(migration.sqlite) || breaks(migration.postgres)),
+            "{} is to be named NNNN_contract_…, and to come a release after the code stopped needing what it takes away",
+            migration.name
+        );
+    }
+}
+
 /// Two houses that hear of each other by notices alone: they read the tables every five seconds.
 async fn two_that_listen(place: &Place) -> [Api; 2] {
     let listening = async || {

@@ -29,6 +29,11 @@ const SECOND: Migration = Migration {
     sqlite: "CREATE TABLE labels (note BIGINT NOT NULL REFERENCES notes (id), label TEXT NOT NULL)",
     postgres: "CREATE TABLE labels (note BIGINT NOT NULL REFERENCES notes (id), label TEXT NOT NULL)",
 };
+const THIRD: Migration = Migration {
+    name: "0003_colours",
+    sqlite: "ALTER TABLE labels ADD COLUMN colour TEXT",
+    postgres: "ALTER TABLE labels ADD COLUMN colour TEXT",
+};
 const ALL: &[Migration] = &[FIRST, SECOND];
 
 const INSERT: &str = "INSERT INTO notes (id, text) VALUES ($1, $2)";
@@ -435,10 +440,20 @@ on_both_engines! {
         assert_eq!(store.schema(ALL).await.unwrap(), SchemaState::Current);
         assert!(store.migrate(ALL).await.unwrap().is_empty());
 
-        let newer = SchemaState::Newer { unknown: vec!["0002_labels".to_owned()] };
-        assert_eq!(store.schema(&[FIRST]).await.unwrap(), newer);
-        let refused = store.migrate(&[FIRST]).await.unwrap_err();
-        assert!(refused.to_string().contains("newer version of this program (it has 0002_labels)"), "{refused}");
+        let expanded = SchemaState::Expanded { unknown: vec!["0002_labels".to_owned()] };
+        assert_eq!(store.schema(&[FIRST]).await.unwrap(), expanded);
+        assert!(store.migrate(&[FIRST]).await.unwrap().is_empty(), "the old program goes on with more tables");
+
+        let contracting = Migration { name: "0003_contract_labels", ..THIRD };
+        assert_eq!(store.migrate(&[FIRST, SECOND, contracting]).await.unwrap(), ["0003_contract_labels"]);
+        let newer = SchemaState::Newer { unknown: vec!["0003_contract_labels".to_owned()] };
+        assert_eq!(store.schema(ALL).await.unwrap(), newer);
+        let refused = store.migrate(ALL).await.unwrap_err();
+        assert!(refused.to_string().contains("newer version of this program (it has 0003_contract_labels)"), "{refused}");
+        // Two lines that parted: neither program knows what the other needs.
+        let other = Migration { name: "0002_other", ..SECOND };
+        let parted = SchemaState::Newer { unknown: vec!["0002_labels".to_owned(), "0003_contract_labels".to_owned()] };
+        assert_eq!(store.schema(&[FIRST, other]).await.unwrap(), parted);
 
         let changed = [Migration { sqlite: "SELECT 1", postgres: "SELECT 1", ..FIRST }, SECOND];
         for refused in [store.migrate(&changed).await.unwrap_err(), store.schema(&changed).await.unwrap_err()] {
@@ -458,13 +473,18 @@ on_both_engines! {
         query("SELECT COUNT(*) FROM half").one::<(i64,)>(&mut store.read().await.unwrap()).await.unwrap_err();
     }
 
+    /// Eight on an empty database, then eight of the next version on what those made.
     async fn nodes_that_start_together_migrate_once(place: &Place) {
-        let mut tasks = JoinSet::new();
-        for _ in 0..6 {
-            let store = place.open_with(options(|o| o.acquire_timeout = Duration::from_secs(20))).await;
-            tasks.spawn(async move { store.migrate(ALL).await.unwrap().len() });
+        const NEXT: &[Migration] = &[FIRST, SECOND, THIRD];
+        for (migrations, count) in [(ALL, 2), (NEXT, 1)] {
+            let mut tasks = JoinSet::new();
+            for _ in 0..8 {
+                let store = place.open_with(options(|o| o.acquire_timeout = Duration::from_secs(20))).await;
+                tasks.spawn(async move { store.migrate(migrations).await.unwrap().len() });
+            }
+            assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), count);
         }
-        assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), 2);
+        assert_eq!(place.open().await.schema(NEXT).await.unwrap(), SchemaState::Current);
     }
 
     async fn a_closed_store_says_so(place: &Place) {

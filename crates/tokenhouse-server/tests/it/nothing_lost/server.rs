@@ -61,6 +61,12 @@ impl Running {
         self.status("VmRSS") * 1024
     }
 
+    pub(super) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .unwrap()
+            .count()
+    }
+
     /// A figure of `/proc/PID/status`.
     pub(super) fn status(&self, name: &str) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -4,6 +4,11 @@
 //! remembered by name and checksum in `_migrations`. Any number of nodes may start at once: each migration
 //! is looked up again under a lock before it runs.
 //!
+//! While nodes are replaced one by one, the old program runs on the new tables. So a migration adds, and the old program
+//! does not notice: it *expands*. What takes away or changes comes a release later, when no running program needs it
+//! any more, and says so by its name, `0012_contract_…`. A program serves on tables that a newer one has expanded, and
+//! refuses those that one has contracted.
+//!
 //! The house and the application that embeds it each have a line of their own in there: `0001_house` is the
 //! house's, `posts/0001_posts` belongs to the application `posts`. Neither knows the other's.
 
@@ -18,7 +23,8 @@ use crate::base::clock::Clock;
 /// One step of the schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
-    /// `0001_accounts`: never changed once released.
+    /// `0001_accounts`: never changed once released. `0002_contract_accounts` where programs from before it cannot work
+    /// with the tables any more.
     pub name: &'static str,
     /// The statements for SQLite.
     pub sqlite: &'static str,
@@ -38,7 +44,12 @@ pub enum SchemaState {
         /// Their names, in order.
         pending: Vec<&'static str>,
     },
-    /// A newer program has changed them.
+    /// A newer program has added to them, and this one can work with them as they are.
+    Expanded {
+        /// The migrations this program does not know.
+        unknown: Vec<String>,
+    },
+    /// A newer program has changed them so that this one cannot work with them.
     Newer {
         /// The migrations this program does not know.
         unknown: Vec<String>,
@@ -66,7 +77,15 @@ pub(super) async fn schema(
     owner: &str,
     migrations: &[Migration],
 ) -> Result<SchemaState, StoreError> {
-    let mut reader = store.read().await?;
+    if !exists(store).await? {
+        return Ok(SchemaState::Empty);
+    }
+    let applied: Vec<(String, String)> = query(APPLIED).all(&mut store.read().await?).await?;
+    compare(store.engine(), owner, migrations, applied)
+}
+
+/// Whether a migration was ever begun here.
+async fn exists(store: &Store) -> Result<bool, StoreError> {
     let exists = query(match store.engine() {
         EngineKind::Sqlite => {
             "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_migrations'"
@@ -75,12 +94,23 @@ pub(super) async fn schema(
             "SELECT COUNT(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('_migrations')"
         }
     });
-    let (count,): (i64,) = exists.one(&mut reader).await?;
-    if count == 0 {
-        return Ok(SchemaState::Empty);
+    let (count,): (i64,) = exists.one(&mut store.read().await?).await?;
+    Ok(count > 0)
+}
+
+/// Stands among the applied migrations while a whole house is being imported, so that nothing works on half of it:
+/// this program says why, and one that does not know the name takes it for a contraction.
+pub(crate) const UNFINISHED_IMPORT: &str = "0000_contract_unfinished_import";
+
+pub(super) async fn unfinished_import(store: &Store) -> Result<Option<String>, StoreError> {
+    if !exists(store).await? {
+        return Ok(None);
     }
-    let applied: Vec<(String, String)> = query(APPLIED).all(&mut reader).await?;
-    compare(store.engine(), owner, migrations, applied)
+    let note: Option<(String,)> = query("SELECT checksum FROM _migrations WHERE name = $1")
+        .bind(UNFINISHED_IMPORT)
+        .optional(&mut store.read().await?)
+        .await?;
+    Ok(note.map(|(note,)| note))
 }
 
 const APPLIED: &str = "SELECT name, checksum FROM _migrations ORDER BY name";
@@ -98,6 +128,13 @@ fn compare(
             (whose == owner).then(|| (name.to_owned(), checksum))
         })
         .collect();
+    if applied.contains_key(UNFINISHED_IMPORT) {
+        return Err(StoreError::Schema(
+            "an import into this database has not ended, so that only a part of the house is in it: run the same \
+             `tokenhouse import` again"
+                .to_owned(),
+        ));
+    }
     if applied.is_empty() {
         return Ok(SchemaState::Empty);
     }
@@ -117,11 +154,18 @@ fn compare(
     }
     let mut unknown: Vec<String> = applied.into_keys().collect();
     unknown.sort_unstable();
+    let contracted = unknown.iter().any(|name| contracts(name));
     Ok(match (unknown.is_empty(), pending.is_empty()) {
+        (false, true) if !contracted => SchemaState::Expanded { unknown },
         (false, _) => SchemaState::Newer { unknown },
         (true, false) => SchemaState::Older { pending },
         (true, true) => SchemaState::Current,
     })
+}
+
+/// Whether programs from before this migration cannot go on after it.
+fn contracts(name: &str) -> bool {
+    name.split('_').nth(1) == Some("contract")
 }
 
 pub(super) async fn migrate(
@@ -136,7 +180,7 @@ pub(super) async fn migrate(
         alone(store.engine(), &mut tx).await?;
         let applied: Vec<(String, String)> = query(APPLIED).all(&mut tx).await?;
         let next = match compare(store.engine(), owner, migrations, applied)? {
-            SchemaState::Current => break,
+            SchemaState::Current | SchemaState::Expanded { .. } => break,
             SchemaState::Empty => migrations.first(),
             SchemaState::Older { pending } => migrations
                 .iter()
@@ -187,4 +231,15 @@ async fn alone(engine: EngineKind, tx: &mut Tx) -> Result<(), StoreError> {
          )",
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program from before this name was known sees a migration of a newer one.
+    #[test]
+    fn no_older_program_serves_on_half_an_import() {
+        assert!(contracts(UNFINISHED_IMPORT));
+    }
 }

@@ -44,6 +44,7 @@ mod postgres;
 mod query;
 mod row;
 mod sqlite;
+mod tables;
 mod value;
 
 use std::path::Path;
@@ -51,14 +52,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{Source, StoreError};
+pub(crate) use migrate::UNFINISHED_IMPORT;
 pub use migrate::{Migration, SchemaState};
 pub use notice::{Notice, Notices, Notifier};
 pub use query::{Query, query};
 pub use row::{Cell, Column, FromRow, Row};
+pub(crate) use tables::{ColumnKind, ManyRows, Table, tables};
 pub use value::Value;
 
 use postgres::{Postgres, Transaction};
-use sqlite::{Sqlite, Turn};
+use sqlite::{Sqlite, Still, Turn};
 
 /// An open database. Clones share it.
 #[derive(Clone)]
@@ -213,6 +216,11 @@ impl Store {
         migrate::schema(self, named(owner)?, migrations).await
     }
 
+    /// What an import that did not end has noted in this database.
+    pub(crate) async fn unfinished_import(&self) -> Result<Option<String>, StoreError> {
+        migrate::unfinished_import(self).await
+    }
+
     /// A place to read from, outside any transaction. Each statement takes a connection and gives it back.
     ///
     /// # Errors
@@ -231,6 +239,54 @@ impl Store {
             Engine::Sqlite(sqlite) => Open::Sqlite(Box::new(sqlite.turn().await?)),
             Engine::Postgres(postgres) => Open::Postgres(Box::new(postgres.transaction().await?)),
         }))
+    }
+
+    /// A place to read from that shows the database as it was at one moment, however long the reading takes and
+    /// whatever is written meanwhile. Meant for copies of everything, since it holds back the engine's tidying up.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when there is no connection in time.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot(match &self.0 {
+            Engine::Sqlite(sqlite) => Frozen::Sqlite(Box::new(sqlite.still()?)),
+            Engine::Postgres(postgres) => {
+                let mut transaction = Box::new(postgres.transaction().await?);
+                transaction
+                    .batch("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                    .await?;
+                transaction
+                    .batch("SET LOCAL idle_in_transaction_session_timeout = 0")
+                    .await?;
+                transaction.unhurried().await?;
+                Frozen::Postgres(transaction)
+            }
+        }))
+    }
+
+    /// Copies an SQLite database to a file as it is now, while others go on writing. The copy appears at `path` whole,
+    /// checked and on the disk, or not at all; only its owner may read it. `progress` is told how many pages of how
+    /// many are copied. Gives the copy's length in bytes. Blocks the thread that polls it.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when something is at `path`, the disk is full, or the database turns out to be damaged;
+    /// on PostgreSQL, which has programs of its own for this.
+    #[allow(
+        clippy::unused_async,
+        reason = "an engine that is asked to copy itself would need it"
+    )]
+    pub async fn backup(
+        &self,
+        path: &Path,
+        mut progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<u64, StoreError> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.backup(path, &mut progress),
+            Engine::Postgres(_) => Err(StoreError::File(
+                "a backup copies the file of an SQLite database: on PostgreSQL use pg_dump or pg_basebackup, which \
+                 know it better, or `tokenhouse export`, which writes a file for either"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// For a change of exactly one statement, which is its own transaction.
@@ -292,6 +348,14 @@ fn named(owner: &str) -> Result<&str, StoreError> {
 
 /// Reads outside any transaction; see [`Store::read`].
 pub struct Reader(Engine);
+
+/// Reads what was there at one moment; see [`Store::snapshot`].
+pub struct Snapshot(Frozen);
+
+enum Frozen {
+    Sqlite(Box<Still>),
+    Postgres(Box<Transaction>),
+}
 
 /// Runs one changing statement; see [`Store::single`].
 pub struct Single(Engine);
@@ -367,26 +431,29 @@ impl Tx {
     }
 }
 
-/// Where a [`Query`] can run: [`Reader`], [`Tx`] and [`Single`].
+/// Where a [`Query`] can run: [`Reader`], [`Snapshot`], [`Tx`] and [`Single`].
 pub trait Executor: Send + target::HasTarget {}
 impl Executor for Reader {}
+impl Executor for Snapshot {}
 impl Executor for Tx {}
 impl Executor for Single {}
 
 mod target {
     use super::{
-        Engine, Open, Postgres, Query, Reader, Row, Single, Sqlite, StoreError, Transaction, Turn, Tx,
+        Engine, Frozen, Open, Postgres, Query, Reader, Row, Single, Snapshot, Sqlite, Still, StoreError,
+        Transaction, Turn, Tx,
     };
 
     pub trait HasTarget {
         fn target(&mut self) -> Target<'_>;
     }
 
-    /// The six ways a statement can take.
+    /// The seven ways a statement can take.
     pub struct Target<'a>(Way<'a>);
 
     enum Way<'a> {
         SqliteRead(&'a Sqlite),
+        SqliteStill(&'a mut Still),
         SqliteTurn(&'a mut Turn),
         SqliteSingle(&'a Sqlite),
         PostgresRead(&'a Postgres),
@@ -399,6 +466,15 @@ mod target {
             Target(match &self.0 {
                 Engine::Sqlite(sqlite) => Way::SqliteRead(sqlite),
                 Engine::Postgres(postgres) => Way::PostgresRead(postgres),
+            })
+        }
+    }
+
+    impl HasTarget for Snapshot {
+        fn target(&mut self) -> Target<'_> {
+            Target(match &mut self.0 {
+                Frozen::Sqlite(still) => Way::SqliteStill(still),
+                Frozen::Postgres(transaction) => Way::PostgresTransaction(transaction),
             })
         }
     }
@@ -428,8 +504,10 @@ mod target {
             query: &Query,
             mut row: impl FnMut(&Row<'_>) -> bool,
         ) -> Result<(), StoreError> {
+            tracing::trace!(target: "tokenhouse::sql", statement = query.sql);
             match self.0 {
                 Way::SqliteRead(sqlite) => sqlite.read(query, row),
+                Way::SqliteStill(still) => still.rows(query, row),
                 Way::SqliteTurn(turn) => turn.rows(query, row),
                 Way::SqliteSingle(sqlite) => sqlite.single_rows(query, row).await,
                 Way::PostgresRead(postgres) => postgres.read(query, row).await,
@@ -445,8 +523,10 @@ mod target {
 
         /// Says how many rows were touched.
         pub(in super::super) async fn execute(self, query: &Query) -> Result<u64, StoreError> {
+            tracing::trace!(target: "tokenhouse::sql", statement = query.sql);
             match self.0 {
                 Way::SqliteRead(sqlite) => sqlite.read_execute(query),
+                Way::SqliteStill(still) => still.execute(query),
                 Way::SqliteTurn(turn) => turn.execute(query),
                 Way::SqliteSingle(sqlite) => sqlite.single_execute(query).await,
                 Way::PostgresRead(postgres) | Way::PostgresSingle(postgres) => {

@@ -5,7 +5,7 @@ use rusqlite::types::ValueRef;
 use tokio_postgres::types::{FromSql, Type};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, Value};
 
 /// One row of an answer.
 pub struct Row<'a> {
@@ -68,6 +68,17 @@ pub trait FromRow: Sized {
     /// # Errors
     /// [`StoreError::Decode`] when a column is missing or of another type.
     fn from_row(row: &Row<'_>) -> Result<Self, StoreError>;
+}
+
+/// Whatever the columns hold, for whoever copies rows without knowing them.
+impl FromRow for Vec<Value> {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        let width = match row.cells {
+            Cells::Sqlite(row) => row.as_ref().column_count(),
+            Cells::Postgres(row) => row.len(),
+        };
+        (0..width).map(|index| row.get(index)).collect()
+    }
 }
 
 macro_rules! tuple {
@@ -161,6 +172,32 @@ column!(Uuid, "a uuid", ValueRef::Blob(value) => Self::from_slice(value).ok(), S
 column!(Timestamp, "an instant in microseconds",
     ValueRef::Integer(value) => Self::from_microsecond(value).ok(),
     Integer => |read| Self::from_microsecond(read.0).ok());
+
+impl sealed::Sealed for Value {}
+impl Column for Value {
+    fn column(cell: Cell<'_>) -> Result<Self, StoreError> {
+        const WANTED: &str = "anything the store knows";
+        if cell.is_null() {
+            return Ok(Self::Null);
+        }
+        match cell.row.cells {
+            Cells::Sqlite(row) => match cell.sqlite(row, WANTED)? {
+                ValueRef::Integer(value) => Ok(Self::Integer(value)),
+                ValueRef::Text(_) => String::column(cell).map(Self::Text),
+                ValueRef::Blob(value) => Ok(Self::Bytes(value.to_vec())),
+                _ => Err(cell.mismatch(WANTED)),
+            },
+            Cells::Postgres(row) => match row.columns().get(cell.index).map(tokio_postgres::Column::type_) {
+                Some(&Type::BOOL) => bool::column(cell).map(Self::Bool),
+                Some(&Type::INT2 | &Type::INT4 | &Type::INT8) => i64::column(cell).map(Self::Integer),
+                Some(&Type::BYTEA) => Vec::column(cell).map(Self::Bytes),
+                Some(&Type::UUID) => Uuid::column(cell).map(Self::Uuid),
+                Some(_) => String::column(cell).map(Self::Text),
+                None => Err(cell.mismatch(WANTED)),
+            },
+        }
+    }
+}
 
 impl<T: Column> sealed::Sealed for Option<T> {}
 impl<T: Column> Column for Option<T> {

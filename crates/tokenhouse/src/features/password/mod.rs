@@ -1,30 +1,37 @@
 //! Passwords: sign up with one, log in with one, change it.
 
 pub mod common;
+mod import;
 mod opening;
+mod pages;
 pub mod policy;
 #[cfg(test)]
 mod policy_tests;
 mod resemblance;
+mod reset;
+mod reset_pages;
 pub(crate) mod routes;
 mod sql;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-pub use self::opening::OpeningAccount;
+pub use self::import::{ImportOutcome, UserImport, UserToImport};
+use self::opening::{Begun, Door};
+pub use self::opening::{CreatingUser, OpeningAccount};
 use self::policy::PasswordPolicy;
 use crate::base::error::{Code, Error, FieldError};
-use crate::base::hashing::{HashingError, StoredHash};
+use crate::base::hashing::HashingError;
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
 use crate::base::settings::SignupMode;
 use crate::kernel::Feature;
-use crate::kernel::account::{self, NewUser, Opened, User};
+use crate::kernel::account::{self, NewUser, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::login::{LoggedIn, Proof};
+use crate::kernel::login::{Proof, Step};
+use crate::kernel::notice::{Notice, security_notice};
 use crate::kernel::session;
 
 /// The feature, for the list.
@@ -32,6 +39,14 @@ pub(super) const FEATURE: Feature = Feature {
     name: "password",
     enabled: |settings| settings.features.password,
     routes: routes::routes,
+    factor: None,
+    way_in: Some(|_, on, user| Box::pin(async move { Ok(sql::changed_at(on, user.id).await?.is_some()) })),
+    sweep: None,
+    prove: Some(|house, user, password, origin| {
+        Box::pin(async move { house.prove_password_again(user, password, origin).await.map(drop) })
+    }),
+    disown: Some(|tx, user, _| Box::pin(async move { Ok(sql::delete(tx, user).await.map(drop)?) })),
+    pages: pages::PAGES,
 };
 
 /// Somebody who wants an account.
@@ -45,6 +60,8 @@ pub struct Signup {
     pub password: Secret,
     /// What the application keeps with the account.
     pub profile: Map<String, Value>,
+    /// What the link of an invitation holds. The account is then of the invited address, which needs no further proof.
+    pub invitation: Option<Secret>,
 }
 
 /// Somebody who wants to be let in.
@@ -61,9 +78,10 @@ pub struct Login {
 /// What became of a sign-up.
 #[derive(Debug)]
 pub enum SignedUp {
-    /// The account is open, and its user logged in.
-    In(Box<LoggedIn>),
-    /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell.
+    /// The account is open, and its user logged in, unless the settings demand a second factor first.
+    In(Step),
+    /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell. Or it was, and its address
+    /// is to be verified before it is logged in to.
     Untold,
 }
 
@@ -73,63 +91,41 @@ impl Tokenhouse {
     /// # Errors
     /// `signup_closed`; `invalid_fields` with every fault; `email_taken`, `username_taken`; `overloaded`.
     pub async fn sign_up(&self, signup: Signup, origin: &Origin) -> Result<SignedUp, Error> {
-        if self.0.settings.signup.mode != SignupMode::Open {
-            return Err(Error::new(
-                Code::SignupClosed,
-                "accounts are opened by whoever runs this service",
-            ));
-        }
-        if self.0.settings.signup.reveal_taken {
-            let login = self.open_account(signup, origin).await?.log_in().await?;
-            return Ok(SignedUp::In(Box::new(login)));
-        }
-        match self.open_account(signup, origin).await {
-            Ok(account) => account.commit().await.map(|_| SignedUp::Untold),
-            Err(error) if matches!(error.code(), Code::EmailTaken | Code::UsernameTaken) => {
-                Ok(SignedUp::Untold)
+        let settings = &self.0.settings.signup;
+        match settings.mode {
+            SignupMode::Closed => {
+                return Err(Error::new(
+                    Code::SignupClosed,
+                    "accounts are opened by whoever runs this service",
+                ));
             }
-            Err(error) => Err(error),
+            SignupMode::Invitation if signup.invitation.is_none() => {
+                return Err(Error::new(
+                    Code::SignupClosed,
+                    "accounts are opened by invitation only",
+                ));
+            }
+            SignupMode::Invitation | SignupMode::Open => {}
+        }
+        match self.begin_account(signup, Door::Ours, origin).await? {
+            Begun::Opening(account) if settings.reveal_taken && self.may_enter(account.user()) => {
+                Ok(SignedUp::In(account.log_in().await?))
+            }
+            Begun::Opening(account) => account.commit().await.map(|_| SignedUp::Untold),
+            Begun::Taken(taken) if settings.reveal_taken => Err(taken.tell().await?),
+            Begun::Taken(taken) => taken.hush(self, origin).await.map(|()| SignedUp::Untold),
         }
     }
 
-    /// Opens an account without logging anybody in: for operators, imports and tests. `hash` is a PHC string or
-    /// one of the foreign forms of [`StoredHash`]; without one the user has no password.
+    /// Opens an account without logging anybody in: for operators and tests. `hash` is a PHC string or one of the
+    /// foreign forms of [`foreign`](crate::base::hashing::foreign); without one the user has no password. Many at once are for
+    /// [`import_users`](Self::import_users), rows of the application's own beside it for
+    /// [`creating_user`](Self::creating_user).
     ///
     /// # Errors
     /// `email_taken`, `username_taken`; `invalid_fields` where the hash cannot be read, or there is no name.
     pub async fn create_user(&self, new: &NewUser, hash: Option<&str>) -> Result<User, Error> {
-        if new.email.is_none() && new.username.is_none() {
-            return Err(Error::invalid_fields(vec![FieldError::new(
-                "email",
-                "missing",
-                "is required, or a username",
-            )]));
-        }
-        if let Some(Err(error)) = hash.map(StoredHash::parse) {
-            return Err(Error::invalid_fields(vec![FieldError::new(
-                "password_hash",
-                "hash_invalid",
-                error.to_string(),
-            )]));
-        }
-        let now = self.0.clock.now();
-        let tx = self.0.store.write().await?;
-        let (mut tx, user) = match account::open(tx, self, new, now).await? {
-            Opened::New(tx, user) => (tx, user),
-            Opened::EmailTaken => return Err(account::email_taken()),
-            Opened::UsernameTaken => return Err(account::username_taken()),
-        };
-        if let Some(hash) = hash {
-            sql::insert(&mut tx, user.id, hash, now).await?;
-        }
-        event::write(
-            &mut tx,
-            &self.0.entropy,
-            Event::new("user.created", now).of_user(user.id),
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(user)
+        self.creating_user(new, hash).await?.commit().await
     }
 
     /// Opens an account as a sign-up would, by the same rules, without logging anybody in: for operators, also
@@ -143,7 +139,7 @@ impl Tokenhouse {
         is_superuser: bool,
         roles: Vec<String>,
     ) -> Result<User, Error> {
-        let (new, password) = self.check_signup(signup)?;
+        let (new, password) = self.check_signup(signup, Door::Another)?;
         let hash = self.hash(password).await?;
         let new = NewUser {
             is_superuser,
@@ -172,12 +168,12 @@ impl Tokenhouse {
         self.hash(accepted).await
     }
 
-    /// Logs a user in with e-mail address or username, and password.
+    /// Logs a user in with e-mail address or username, and password, or as far as the password goes: see [`Step`].
     ///
     /// # Errors
     /// `invalid_credentials`, the same in the same time for an unknown user; `account_locked`,
     /// `account_disabled` (only after the right password), `overloaded`.
-    pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<LoggedIn, Error> {
+    pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<Step, Error> {
         let scope = self.grant_scope(login.scope.as_deref().filter(|scope| !scope.is_empty()))?;
         let proof = self.prove(&login.identifier, login.password, origin).await?;
         let tx = self.0.store.write().await?;
@@ -223,12 +219,14 @@ impl Tokenhouse {
             method: "password",
             at: self.0.clock.now(),
             counted,
+            shows_two: false,
         })
     }
 
-    /// Changes a user's password; every other session is over.
+    /// Changes a user's password; every session but `keep` is over.
     ///
     /// # Errors
+    /// `fresh_proof_required` where the account has a second factor and `keep` was not proven for a while;
     /// `invalid_credentials` where the current one is wrong; `invalid_fields`; `account_locked`; `overloaded`.
     pub async fn change_password(
         &self,
@@ -238,7 +236,10 @@ impl Tokenhouse {
         keep: Option<SessionId>,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let proof = self.prove_again(user, current, origin).await?;
+        if let Some(session) = keep {
+            self.require_fresh_where_two_steps(user, session).await?;
+        }
+        let proof = self.prove_password_again(user, current, origin).await?;
         let hash = self.hash_new_password("new_password", new, user).await?;
         self.store_password(&proof.user, &hash, keep, origin).await
     }
@@ -262,12 +263,34 @@ impl Tokenhouse {
         password: Secret,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let proof = self.prove_again(user, password, origin).await?;
+        let proof = self.prove_password_again(user, password, origin).await?;
         self.delete_user(proof.user.id, origin).await
     }
 
+    /// Proves again who the user of this session is, with the password.
+    ///
+    /// # Errors
+    /// `invalid_credentials`; `fresh_proof_required` where the account has a second factor, which then must be shown;
+    /// `account_locked`; `overloaded`.
+    pub async fn prove_again_with_password(
+        &self,
+        user: &User,
+        session: SessionId,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let proof = self.prove_password_again(user, password, origin).await?;
+        self.proven_by_first(&proof.user, session, proof.method, origin)
+            .await
+    }
+
     /// A fresh proof of the user who is logged in.
-    async fn prove_again(&self, user: &User, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+    async fn prove_password_again(
+        &self,
+        user: &User,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<Proof, Error> {
         let name = user
             .email
             .as_deref()
@@ -304,6 +327,7 @@ impl Tokenhouse {
         }
         sql::replace(&mut tx, user.id, hash, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, keep, now).await?;
+        security_notice(&mut tx, self, user, Notice::PasswordChanged, origin, now).await?;
         let event = Event::new("password.changed", now)
             .of_user(user.id)
             .seen_from(origin);
@@ -321,7 +345,7 @@ impl Tokenhouse {
         Ok(sql::changed_at(&mut self.0.store.read().await?, user).await?)
     }
 
-    fn check_signup(&self, signup: Signup) -> Result<(NewUser, Secret), Error> {
+    fn check_signup(&self, signup: Signup, door: Door) -> Result<(NewUser, Secret), Error> {
         let mut faults = Vec::new();
         let new = self.check_new_user(
             signup.email.as_deref(),
@@ -329,6 +353,11 @@ impl Tokenhouse {
             signup.profile,
             &mut faults,
         );
+        if let (Door::Ours, None, Some(email)) = (door, &signup.invitation, &new.email)
+            && let Err(fault) = self.check_domain("email", email)
+        {
+            faults.push(fault);
+        }
         let names: Vec<&str> = [signup.email.as_deref(), signup.username.as_deref()]
             .into_iter()
             .flatten()

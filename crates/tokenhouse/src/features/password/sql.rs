@@ -1,9 +1,11 @@
 //! The memory of passwords.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 
 use crate::base::id::UserId;
-use crate::base::store::{Executor, FromRow, Row, StoreError, query};
+use crate::base::store::{Executor, FromRow, ManyRows, Row, StoreError, query};
 use crate::kernel::account::{self, User, key};
 
 /// An account somebody wants to be let into.
@@ -63,6 +65,24 @@ pub(super) async fn insert(
     query(INSERT).bind(user).bind(hash).bind(now).execute(on).await
 }
 
+static INSERT_MANY: LazyLock<ManyRows> =
+    LazyLock::new(|| ManyRows::new("INSERT INTO passwords (user_id, hash, changed_at) VALUES", 3, ""));
+
+/// The same for many at once.
+pub(super) async fn insert_many(
+    on: &mut impl Executor,
+    hashes: impl IntoIterator<Item = (UserId, String)>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let rows = hashes
+        .into_iter()
+        .map(|(user, hash)| vec![user.into(), hash.into(), now.into()]);
+    for insert in INSERT_MANY.of(rows.collect()) {
+        insert.execute(on).await?;
+    }
+    Ok(())
+}
+
 const REPLACE: &str = "
     INSERT INTO passwords (user_id, hash, changed_at)
     VALUES ($1, $2, $3)
@@ -75,6 +95,12 @@ pub(super) async fn replace(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     query(REPLACE).bind(user).bind(hash).bind(now).execute(on).await
+}
+
+const DELETE: &str = "DELETE FROM passwords WHERE user_id = $1";
+
+pub(super) async fn delete(on: &mut impl Executor, user: UserId) -> Result<u64, StoreError> {
+    query(DELETE).bind(user).execute(on).await
 }
 
 const UPGRADE: &str = "
@@ -95,7 +121,7 @@ pub(super) async fn upgrade(
 const CHANGED_AT: &str = "SELECT changed_at FROM passwords WHERE user_id = $1";
 
 pub(super) async fn changed_at(
-    on: &mut impl Executor,
+    on: &mut (impl Executor + ?Sized),
     user: UserId,
 ) -> Result<Option<Timestamp>, StoreError> {
     let row: Option<(Timestamp,)> = query(CHANGED_AT).bind(user).optional(on).await?;

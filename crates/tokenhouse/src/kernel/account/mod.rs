@@ -4,6 +4,8 @@ mod name;
 pub(crate) mod routes;
 mod sql;
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -80,15 +82,52 @@ pub struct NewUser {
     pub email_verified: bool,
 }
 
+/// An account that comes from elsewhere.
+pub(crate) struct MovingUser {
+    pub(crate) id: UserId,
+    pub(crate) new: NewUser,
+    pub(crate) is_active: bool,
+    pub(crate) created_at: Timestamp,
+}
+
+/// A step: opens many accounts at once, and gives the ids of those whose names and ids were free.
+pub(crate) async fn open_many(
+    tx: &mut Tx,
+    users: &[MovingUser],
+    now: Timestamp,
+) -> Result<HashSet<UserId>, Error> {
+    Ok(sql::insert_many(tx, users, now).await?)
+}
+
 /// What became of an account that was to be opened.
 pub(crate) enum Opened {
     /// It is there, in a transaction that waits for what it is logged in with.
     New(Tx, User),
-    EmailTaken,
-    UsernameTaken,
+    /// Somebody has the address. Whoever has it may be waiting for the same flush; only after the commit is it true
+    /// that they have it.
+    EmailTaken(Tx, Box<User>),
+    /// The same of the username.
+    UsernameTaken(Tx),
 }
 
-/// A step: opens an account, or ends the transaction where a name is taken.
+impl Opened {
+    /// The new account; a name that is taken ends the transaction and is told.
+    pub(crate) async fn or_told(self) -> Result<(Tx, User), Error> {
+        match self {
+            Self::New(tx, user) => Ok((tx, user)),
+            Self::EmailTaken(tx, _) => {
+                tx.commit().await?;
+                Err(email_taken())
+            }
+            Self::UsernameTaken(tx) => {
+                tx.commit().await?;
+                Err(username_taken())
+            }
+        }
+    }
+}
+
+/// A step: opens an account, unless a name is taken.
 pub(crate) async fn open(
     mut tx: Tx,
     house: &Tokenhouse,
@@ -99,17 +138,50 @@ pub(crate) async fn open(
     if let Some(user) = sql::insert(&mut tx, id, new, now).await? {
         return Ok(Opened::New(tx, user));
     }
-    let email_taken = match &new.email {
-        Some(email) => sql::by_email(&mut tx, email.key()).await?.is_some(),
-        None => false,
+    let owner = match &new.email {
+        Some(email) => by_email(&mut tx, email).await?,
+        None => None,
     };
-    // Whoever has the name may be waiting for the same flush; only after it is it true that they have it.
-    tx.commit().await?;
-    Ok(if email_taken {
-        Opened::EmailTaken
-    } else {
-        Opened::UsernameTaken
+    Ok(match owner {
+        Some(owner) => Opened::EmailTaken(tx, Box::new(owner)),
+        None => Opened::UsernameTaken(tx),
     })
+}
+
+/// A step: who has this address.
+pub(crate) async fn by_email(tx: &mut Tx, email: &Email) -> Result<Option<User>, Error> {
+    Ok(sql::by_email(tx, email.key()).await?)
+}
+
+/// A step: the user with this id.
+pub(crate) async fn by_id(tx: &mut Tx, id: UserId) -> Result<Option<User>, Error> {
+    Ok(sql::by_id(tx, id).await?)
+}
+
+/// A step: notes that mail to the address arrives, if the account still has it; `key` is what it is compared by.
+pub(crate) async fn verify_email(
+    tx: &mut Tx,
+    id: UserId,
+    key: &str,
+    now: Timestamp,
+) -> Result<Option<User>, Error> {
+    Ok(sql::verify_email(tx, id, key, now).await?)
+}
+
+/// A step: gives the account an address that was shown to be its user's; whatever login is under way fails.
+pub(crate) async fn set_email(tx: &mut Tx, user: &User, new: &Email, now: Timestamp) -> Result<User, Error> {
+    match sql::set_email(tx, user.id, user.epoch, new, now).await {
+        // Somebody else took the address between the statement's own check and its write.
+        Err(StoreError::Taken { .. }) => Err(email_taken()),
+        other => match other? {
+            Some(user) => Ok(user),
+            None if by_email(tx, new).await?.is_some_and(|other| other.id != user.id) => Err(email_taken()),
+            None => Err(Error::new(
+                Code::InvalidCredentials,
+                "the account was changed at the same moment; try again",
+            )),
+        },
+    }
 }
 
 /// A step: notes the login, if the account may still be used and nothing since `user` was read ended its logins.
@@ -120,6 +192,12 @@ pub(crate) async fn note_login(tx: &mut Tx, user: &User, now: Timestamp) -> Resu
 /// A step: whatever login is under way with what `user` was read as will fail.
 pub(crate) async fn bump_epoch(tx: &mut Tx, user: &User, now: Timestamp) -> Result<bool, Error> {
     Ok(sql::bump_epoch(tx, user.id, user.epoch, now).await? == 1)
+}
+
+/// A step: whether nothing has ended the logins of the account since `user` was read. It stays so until the transaction
+/// ends.
+pub(crate) async fn still(tx: &mut Tx, user: &User) -> Result<bool, Error> {
+    Ok(sql::hold(tx, user.id, user.epoch).await? == 1)
 }
 
 /// What a user may change of themselves; `None` leaves it as it is.
@@ -313,6 +391,23 @@ impl Tokenhouse {
         parsed
     }
 
+    /// Whether the settings let an address of this domain in.
+    pub(crate) fn check_domain(&self, field: &str, email: &Email) -> Result<(), FieldError> {
+        let allowed = &self.0.settings.signup.allowed_domains;
+        if allowed.is_empty()
+            || allowed
+                .iter()
+                .any(|domain| name::key(domain) == email.domain_key())
+        {
+            return Ok(());
+        }
+        Err(FieldError::new(
+            field,
+            "email_domain_not_allowed",
+            "must be of a domain that this service takes accounts from",
+        ))
+    }
+
     /// The rule for usernames: the application's where it has one, else ours within the settings' lengths.
     pub(crate) fn check_username(&self, text: &str) -> Result<Username, FieldError> {
         let accounts = &self.0.settings.accounts;
@@ -327,7 +422,7 @@ impl Tokenhouse {
         }
     }
 
-    fn check_profile(&self, profile: &Map<String, Value>) -> Result<(), Error> {
+    pub(crate) fn check_profile(&self, profile: &Map<String, Value>) -> Result<(), Error> {
         let most = self.0.settings.accounts.profile_max_bytes;
         let length = serde_json::to_string(profile).map_or(usize::MAX, |text| text.len());
         if length <= most {

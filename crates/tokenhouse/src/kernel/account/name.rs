@@ -98,6 +98,12 @@ impl Email {
         &self.key
     }
 
+    /// What stands behind the `@`, as it is compared.
+    #[must_use]
+    pub fn domain_key(&self) -> &str {
+        self.key.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
     /// What stands before the `@`.
     #[must_use]
     pub fn local_part(&self) -> &str {

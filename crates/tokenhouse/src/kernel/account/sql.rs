@@ -1,10 +1,13 @@
 //! The memory of accounts.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 
-use super::{NewUser, User, UserChange};
+use super::{Email, MovingUser, NewUser, User, UserChange};
 use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, FromRow, Query, Row, StoreError, query};
+use crate::base::store::{Executor, FromRow, ManyRows, Query, Row, StoreError, Value, query};
 
 /// The columns of a [`User`], in the order that [`FromRow`] reads them.
 macro_rules! columns {
@@ -64,6 +67,47 @@ pub(super) async fn insert(
         .bind(now)
         .optional(on)
         .await
+}
+
+static INSERT_MANY: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "INSERT INTO users (id, email, email_key, email_verified_at, username, username_key, is_superuser, roles,
+                            profile, disabled_at, created_at, updated_at, epoch) VALUES",
+        13,
+        "ON CONFLICT DO NOTHING RETURNING id",
+    )
+});
+
+/// The ids of those that were inserted: whose name or id is taken is left out.
+pub(super) async fn insert_many(
+    on: &mut impl Executor,
+    users: &[MovingUser],
+    now: Timestamp,
+) -> Result<HashSet<UserId>, StoreError> {
+    let row = |moving: &MovingUser| -> Vec<Value> {
+        let new = &moving.new;
+        vec![
+            moving.id.into(),
+            new.email.as_ref().map(|email| email.as_str()).into(),
+            new.email.as_ref().map(|email| email.key()).into(),
+            (new.email_verified && new.email.is_some()).then_some(now).into(),
+            new.username.as_ref().map(|username| username.as_str()).into(),
+            new.username.as_ref().map(|username| username.key()).into(),
+            new.is_superuser.into(),
+            serde_json::json!(new.roles).to_string().into(),
+            serde_json::json!(new.profile).to_string().into(),
+            (!moving.is_active).then_some(now).into(),
+            moving.created_at.into(),
+            now.into(),
+            0_i64.into(),
+        ]
+    };
+    let mut inserted = HashSet::with_capacity(users.len());
+    for insert in INSERT_MANY.of(users.iter().map(row).collect()) {
+        let ids: Vec<(uuid::Uuid,)> = insert.all(on).await?;
+        inserted.extend(ids.into_iter().map(|(id,)| UserId(id)));
+    }
+    Ok(inserted)
 }
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
@@ -163,6 +207,16 @@ pub(super) async fn note_login(
         .await
 }
 
+const HOLD: &str = "
+    UPDATE users
+    SET epoch = epoch
+    WHERE id = $1 AND epoch = $2 AND disabled_at IS NULL";
+
+/// Changes nothing, but nobody else changes the account before this transaction ends.
+pub(super) async fn hold(on: &mut impl Executor, id: UserId, epoch: i64) -> Result<u64, StoreError> {
+    query(HOLD).bind(id).bind(epoch).execute(on).await
+}
+
 const BUMP_EPOCH: &str = "
     UPDATE users
     SET epoch = epoch + 1, updated_at = $1
@@ -196,6 +250,59 @@ pub(super) async fn set_active(
         .bind((!active).then_some(now))
         .bind(now)
         .bind(id)
+        .optional(on)
+        .await
+}
+
+const VERIFY_EMAIL: &str = concat!(
+    "
+    UPDATE users
+    SET email_verified_at = COALESCE(email_verified_at, $1), updated_at = $1
+    WHERE id = $2 AND email_key = $3 AND disabled_at IS NULL
+    RETURNING ",
+    columns!()
+);
+
+/// Nothing where the account has another address by now.
+pub(super) async fn verify_email(
+    on: &mut impl Executor,
+    id: UserId,
+    key: &str,
+    now: Timestamp,
+) -> Result<Option<User>, StoreError> {
+    query(VERIFY_EMAIL)
+        .bind(now)
+        .bind(id)
+        .bind(key)
+        .optional(on)
+        .await
+}
+
+const SET_EMAIL: &str = concat!(
+    "
+    UPDATE users
+    SET email = $1, email_key = $2, email_verified_at = $3, updated_at = $3, epoch = epoch + 1
+    WHERE id = $4
+      AND epoch = $5
+      AND NOT EXISTS (SELECT 1 FROM users AS other WHERE other.email_key = $2 AND other.id <> $4)
+    RETURNING ",
+    columns!()
+);
+
+/// The changed user; nothing where the account was changed since it was read, or the address is another's.
+pub(super) async fn set_email(
+    on: &mut impl Executor,
+    id: UserId,
+    epoch: i64,
+    new: &Email,
+    now: Timestamp,
+) -> Result<Option<User>, StoreError> {
+    query(SET_EMAIL)
+        .bind(new.as_str())
+        .bind(new.key())
+        .bind(now)
+        .bind(id)
+        .bind(epoch)
         .optional(on)
         .await
 }

@@ -121,6 +121,18 @@ pub(crate) async fn find_master_key(
     Ok(MasterKey::from_file(&file, may_create, entropy)?)
 }
 
+/// The master key that is there, without making one.
+pub(crate) fn given_master_key(
+    settings: &Settings,
+    file: Option<PathBuf>,
+    entropy: &Entropy,
+) -> Result<MasterKey, MasterKeyError> {
+    match &settings.master_key {
+        Some(text) => MasterKey::parse(text),
+        None => MasterKey::from_file(&file.ok_or(MasterKeyError::Missing)?, false, entropy),
+    }
+}
+
 impl Keyring {
     /// Loads the keys; makes or activates one where the settings ask for another than what signs now, unless that is
     /// to be kept.
@@ -317,7 +329,10 @@ impl Tokenhouse {
         if sql::retire_active(&mut tx, now, all_dead(settings, now), &next, activated_before).await? == 0 {
             return Err(KeyringError::Contended.into());
         }
-        sql::activate(&mut tx, now, &next).await?;
+        // Others may have rotated twice since it was read: a key that has been retired must not sign again.
+        if sql::promote(&mut tx, now, &next).await? == 0 {
+            return Err(KeyringError::Contended.into());
+        }
         sql::insert(&mut tx, &fresh, "next", sealed, now).await?;
         self.rotated(&mut tx, &next, now).await?;
         tx.commit().await?;

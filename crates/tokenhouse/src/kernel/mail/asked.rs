@@ -12,9 +12,9 @@ use super::{Content, Facts, Mail, enqueue};
 use crate::base::clock::after;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
-use crate::base::id::UserId;
+use crate::base::secret::Secret;
 use crate::base::store::Tx;
-use crate::kernel::account::Email;
+use crate::kernel::account::{Email, User};
 use crate::kernel::brake::{self, BrakeKey, Pace};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::ticket::{self, NewTicket, Purpose};
@@ -31,13 +31,32 @@ pub(crate) struct Asked<'a> {
     pub(crate) with_code: bool,
     pub(crate) to: &'a Email,
     /// Whose account the ticket touches.
-    pub(crate) user: Option<UserId>,
-    /// Whether there is anybody who should get it.
-    pub(crate) deserved: bool,
+    pub(crate) user: Option<&'a User>,
+    /// What is sent.
+    pub(crate) reply: Reply,
+    /// Whether it is sent however many were.
+    pub(crate) urgent: bool,
     pub(crate) data: Value,
     pub(crate) language: &'a str,
     pub(crate) places: Vec<(String, String)>,
     pub(crate) origin: &'a Origin,
+}
+
+/// What somebody who asks for a mail causes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// A mail with a link.
+    Ticket,
+    /// A mail without one: it only tells.
+    Word,
+    /// The same work, and no mail.
+    Nothing,
+}
+
+impl Reply {
+    pub(crate) fn ticket_if(deserved: bool) -> Self {
+        if deserved { Self::Ticket } else { Self::Nothing }
+    }
 }
 
 /// A step: the ticket and the mail that carries it; or the same work for nothing.
@@ -51,10 +70,14 @@ pub(crate) async fn ask(
         return Ok(());
     }
     let within = house.may_mail(tx, asked.to, now).await?;
-    let deserved = within && asked.deserved;
+    let reply = if within || asked.urgent {
+        asked.reply
+    } else {
+        Reply::Nothing
+    };
     // A decoy has the subject of a real ticket, so that a code that is guessed is counted the same. But asking too often
     // must not retire the code that somebody was sent.
-    let subject = if within {
+    let subject = if within || asked.urgent {
         asked.to.key().to_owned()
     } else {
         format!("beyond {}", asked.to.key())
@@ -64,7 +87,7 @@ pub(crate) async fn ask(
         house,
         NewTicket {
             purpose: asked.purpose,
-            user: asked.user.filter(|_| deserved),
+            user: asked.user.filter(|_| reply == Reply::Ticket).map(|user| user.id),
             subject: Some(&subject),
             data: asked.data,
             lifetime: asked.lifetime,
@@ -73,20 +96,29 @@ pub(crate) async fn ask(
         now,
     )
     .await?;
+    let carries = reply != Reply::Word;
     let mail = Mail {
         to: asked.to.as_str(),
         kind: asked.kind,
         language: asked.language,
         content: Content {
-            link: Some(house.link(asked.page, issued.token.expose())),
-            code: issued.code.map(|code| code.expose().to_owned()),
+            link: carries.then(|| link(asked.page, &issued.token)),
+            code: issued
+                .code
+                .filter(|_| carries)
+                .map(|code| code.expose().to_owned()),
             expires_at: Some(after(now, asked.lifetime)),
             places: asked.places,
             facts: Some(Facts::of(asked.origin, now)),
         },
-        decoy: !deserved,
+        decoy: reply == Reply::Nothing,
     };
     enqueue(tx, house, mail, now).await
+}
+
+/// A link for a mail, below where the pages are.
+pub(crate) fn link(page: &str, token: &Secret) -> String {
+    format!("{page}?token={}", token.expose())
 }
 
 impl Tokenhouse {
@@ -128,10 +160,13 @@ impl Tokenhouse {
         Ok(brake::admit(tx, &key, pace, now).await?)
     }
 
-    /// Where a link in a mail leads.
-    pub(crate) fn link(&self, page: &str, token: &str) -> String {
+    /// Where a link in a mail leads. Asked when the mail is sent: a command beside a running house need not know its
+    /// address.
+    pub(super) fn address_of(&self, link: &str) -> String {
         let settings = &self.0.settings;
-        let pages = settings.links.pages.as_deref().unwrap_or(&settings.public_url);
-        format!("{}{page}?token={token}", pages.trim_end_matches('/'))
+        match &settings.links.pages {
+            Some(pages) => format!("{}{link}", pages.trim_end_matches('/')),
+            None => format!("{}/account{link}", settings.public_url),
+        }
     }
 }

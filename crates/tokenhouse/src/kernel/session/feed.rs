@@ -1,20 +1,19 @@
 //! The feed of revocations: for verifiers elsewhere what `revocations` in memory is for this house.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
-use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
-use jiff::Timestamp;
 use tokenhouse_verify::{RevocationFeed, Revoked};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sql;
-use crate::base::clock::{after, before};
+use super::revocation::seconds;
 use crate::base::error::Error;
 use crate::base::http::Problem;
 use crate::kernel::house::Tokenhouse;
@@ -25,7 +24,9 @@ pub(crate) const PATH: &str = "/.well-known/revocations.json";
 
 /// More than this are not told: the answer stays under seven megabytes. The last ones to matter go first, and a
 /// follower keeps what it was told, so only one that starts then misses some.
-const MOST: u32 = 100_000;
+const MOST: usize = 100_000;
+/// A list of more than this is made once a second at most.
+const LONG: usize = 1000;
 
 /// The verifiers' leeway is theirs: up to a minute.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -71,49 +72,89 @@ struct RevokedId {
     )
 )]
 async fn revocations(State(house): State<Tokenhouse>, headers: HeaderMap) -> Result<Response, Error> {
-    let feed = house.revocation_feed().await?;
-    let tag = entity_tag(&feed)?;
+    let page = house.feed_page().await?;
     let caching = [
         (CACHE_CONTROL, "public, max-age=1".to_owned()),
-        (ETAG, tag.clone()),
+        (ETAG, page.tag.clone()),
     ];
     let known = headers
         .get_all(IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|known| matches(known.trim(), &tag));
+        .any(|known| matches(known.trim(), &page.tag));
     if known {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    Ok((caching, Json(feed)).into_response())
+    let content = [(CONTENT_TYPE, "application/json")];
+    Ok((caching, content, page.json.clone()).into_response())
+}
+
+/// The document as it was last made, so that a thousand followers cost one.
+pub(crate) struct Page {
+    version: u64,
+    as_of: u64,
+    count: usize,
+    tag: String,
+    json: Bytes,
 }
 
 impl Tokenhouse {
-    /// What verifiers elsewhere have to refuse, as the database has it.
+    /// What verifiers elsewhere have to refuse, as far as it was known `sessions.revocation_staleness` ago.
     ///
     /// # Errors
-    /// When the database cannot be reached.
+    /// When that much is not known, and the database cannot be asked.
     pub async fn revocation_feed(&self) -> Result<RevocationFeed, Error> {
-        let now = self.0.clock.now();
-        let seconds = |at: Timestamp| u64::try_from(at.as_second()).unwrap_or(0);
-        // The table remembers for a day, for a house that is configured anew; elsewhere a token's own life is enough.
+        if !self.is_recent(self.known()) {
+            self.become_recent().await?;
+        }
+        let now = seconds(self.0.clock.now());
+        // The set remembers for a day, for a house that is configured anew; elsewhere a token's own life is enough.
         let tokens = &self.0.settings.tokens;
         let longer = margin(&self.0.settings).saturating_sub(*tokens.access_lifetime);
-        let until = |forget_at| after(before(forget_at, longer), MARGIN);
-        let since = before(after(now, longer), MARGIN);
-        let rows = sql::forgotten_after(&mut self.0.store.read().await?, since, MOST).await?;
-        if rows.len() >= MOST as usize {
+        let until = |forget_at: u64| forget_at.saturating_sub(longer.as_secs()) + MARGIN.as_secs();
+        let mut revoked = self.0.verifier.revocations().snapshot();
+        revoked.retain(|(_, forget_at)| until(*forget_at) > now);
+        // In one order on every node, so that the list has one tag.
+        revoked.sort_unstable_by_key(|(id, forget_at)| std::cmp::Reverse((*forget_at, id.to_bytes())));
+        if revoked.len() > MOST {
+            revoked.truncate(MOST);
             tracing::warn!(most = MOST, "there are more revocations than the feed tells");
         }
-        let revoked = rows.into_iter().map(|(id, forget_at)| Revoked {
-            id: id.to_string(),
-            until: seconds(until(forget_at)),
+        let revoked = revoked.into_iter().map(|(id, forget_at)| Revoked {
+            id: uuid::Uuid::from_bytes(id.to_bytes()).to_string(),
+            until: until(forget_at),
         });
         Ok(RevocationFeed {
-            as_of: seconds(now),
+            as_of: now,
             revoked: revoked.collect(),
         })
+    }
+
+    async fn feed_page(&self) -> Result<Arc<Page>, Error> {
+        if !self.is_recent(self.known()) {
+            self.become_recent().await?;
+        }
+        let now = seconds(self.0.clock.now());
+        // Before the document, so that what comes meanwhile makes a new one next time.
+        let version = self.0.verifier.revocations().version();
+        if let Some(page) = &*self.0.feed.load() {
+            // A long list is not made again for each who logs out; caches keep it for a second too.
+            let same = page.version == version || page.count > LONG;
+            if page.as_of == now && same {
+                return Ok(Arc::clone(page));
+            }
+        }
+        let feed = self.revocation_feed().await?;
+        let page = Arc::new(Page {
+            version,
+            as_of: now,
+            count: feed.revoked.len(),
+            tag: entity_tag(&feed)?,
+            json: serde_json::to_vec(&feed).map_err(Error::internal)?.into(),
+        });
+        self.0.feed.store(Some(Arc::clone(&page)));
+        Ok(page)
     }
 }
 

@@ -142,6 +142,7 @@ fn revoked(text: &str) -> Option<([u8; 16], u64)> {
     Some((id.into_bytes(), until.parse().ok()?))
 }
 
-fn seconds(at: Timestamp) -> u64 {
+/// Since 1970.
+pub(super) fn seconds(at: Timestamp) -> u64 {
     u64::try_from(at.as_second()).unwrap_or(0)
 }

@@ -1,8 +1,9 @@
 //! The memory of sessions.
 
 use jiff::Timestamp;
+use serde_json::Map;
 
-use super::{Ended, Session};
+use super::{Ended, Seen, Session};
 use crate::base::id::{SessionId, UserId};
 use crate::base::store::{Executor, FromRow, Row, Single, StoreError, query};
 use crate::kernel::account::{self, User};
@@ -10,7 +11,7 @@ use crate::kernel::account::{self, User};
 macro_rules! columns {
     () => {
         "id, user_id, client_id, scope, method, generation, created_at, rotated_at, expires_at, revoked_at, address, \
-         user_agent"
+         user_agent, proved_at, claims"
     };
 }
 
@@ -29,14 +30,28 @@ impl FromRow for Session {
             revoked_at: row.get(9)?,
             address: row.get(10)?,
             user_agent: row.get(11)?,
+            proved_at: row.get(12)?,
+            claims: match row.get::<Option<String>>(13)? {
+                None => Map::new(),
+                Some(_) => row.json(13)?,
+            },
+        })
+    }
+}
+
+impl FromRow for Seen {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            network: row.get(0)?,
+            user_agent: row.get(1)?,
         })
     }
 }
 
 const INSERT: &str = "
     INSERT INTO sessions (id, user_id, client_id, scope, method, generation, created_at, rotated_at, expires_at,
-                          address, network, user_agent)
-    VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11)";
+                          address, network, user_agent, proved_at, claims)
+    VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 pub(super) async fn insert(
     on: &mut impl Executor,
@@ -55,8 +70,25 @@ pub(super) async fn insert(
         .bind(session.address.as_deref())
         .bind(network)
         .bind(session.user_agent.as_deref())
+        .bind(session.proved_at)
+        .bind((!session.claims.is_empty()).then(|| serde_json::json!(session.claims).to_string()))
         .execute(on)
         .await
+}
+
+const PROVE: &str = "
+    UPDATE sessions
+    SET proved_at = $1
+    WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL AND expires_at > $1";
+
+/// The user of this session has just proven again who they are.
+pub(super) async fn prove(
+    on: &mut impl Executor,
+    id: SessionId,
+    user: UserId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    query(PROVE).bind(now).bind(id).bind(user).execute(on).await
 }
 
 const ROTATE: &str = concat!(
@@ -90,6 +122,21 @@ pub(super) async fn by_id(on: &mut impl Executor, id: SessionId) -> Result<Optio
     query(BY_ID).bind(id).optional(on).await
 }
 
+const TOUCH: &str = "
+    UPDATE sessions
+    SET rotated_at = $1
+    WHERE id = $2 AND revoked_at IS NULL AND rotated_at <= $3";
+
+/// Notes that the session was used, unless that was noted since `before`.
+pub(super) async fn touch(
+    on: &mut impl Executor,
+    id: SessionId,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    query(TOUCH).bind(now).bind(id).bind(before).execute(on).await
+}
+
 const LIVE: &str = concat!(
     "SELECT ",
     columns!(),
@@ -107,6 +154,17 @@ pub(super) async fn live(
     now: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
     query(LIVE).bind(user).bind(now).bind(idle_since).all(on).await
+}
+
+const ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions WHERE user_id = $1 ORDER BY id DESC"
+);
+
+/// Every session of the user that is remembered, over or not.
+pub(super) async fn all(on: &mut impl Executor, user: UserId) -> Result<Vec<Session>, StoreError> {
+    query(ALL).bind(user).all(on).await
 }
 
 const BEYOND: &str = "
@@ -147,6 +205,21 @@ pub(super) async fn known_network(
 ) -> Result<bool, StoreError> {
     let one: Option<(i64,)> = query(KNOWN_NETWORK).bind(user).bind(network).optional(on).await?;
     Ok(one.is_some())
+}
+
+const SEEN_BEFORE: &str = "
+    SELECT network, user_agent
+    FROM sessions
+    WHERE user_id = $1 AND id <> $2
+    ORDER BY id DESC
+    LIMIT 200";
+
+pub(super) async fn seen_before(
+    on: &mut impl Executor,
+    user: UserId,
+    except: SessionId,
+) -> Result<Vec<Seen>, StoreError> {
+    query(SEEN_BEFORE).bind(user).bind(except).all(on).await
 }
 
 const END: &str = "
@@ -210,26 +283,6 @@ pub(super) async fn revoked_since(
     now: Timestamp,
 ) -> Result<Vec<(uuid::Uuid, Timestamp)>, StoreError> {
     query(REVOKED_SINCE).bind(since).bind(now).all(on).await
-}
-
-const FORGOTTEN_AFTER: &str = "
-    SELECT id, forget_at
-    FROM revocations
-    WHERE forget_at > $1
-    ORDER BY forget_at DESC, id DESC
-    LIMIT $2";
-
-/// The revocations that are to be remembered beyond this instant, the longest first.
-pub(super) async fn forgotten_after(
-    on: &mut impl Executor,
-    instant: Timestamp,
-    most: u32,
-) -> Result<Vec<(uuid::Uuid, Timestamp)>, StoreError> {
-    query(FORGOTTEN_AFTER)
-        .bind(instant)
-        .bind(i64::from(most))
-        .all(on)
-        .await
 }
 
 const SWEEP_REVOCATIONS: &str = "

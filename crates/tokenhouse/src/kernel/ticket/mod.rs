@@ -142,6 +142,16 @@ pub(crate) async fn void(tx: &mut Tx, purpose: Purpose, user: UserId) -> Result<
     Ok(sql::void(tx, purpose, user).await?)
 }
 
+/// A step: the same for those that were issued after this instant.
+pub(crate) async fn void_since(
+    tx: &mut Tx,
+    purpose: Purpose,
+    user: UserId,
+    since: Timestamp,
+) -> Result<u64, Error> {
+    Ok(sql::void_since(tx, purpose, user, since).await?)
+}
+
 /// Removes what is over, page by page.
 pub(crate) async fn sweep(store: &Store, now: Timestamp) -> Result<(), Error> {
     while sql::sweep(&mut store.single(), now).await? > 0 {}

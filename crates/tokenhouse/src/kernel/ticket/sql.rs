@@ -158,6 +158,22 @@ pub(super) async fn void(on: &mut impl Executor, purpose: Purpose, user: UserId)
     query(VOID).bind(purpose.0).bind(user).execute(on).await
 }
 
+const VOID_SINCE: &str = "DELETE FROM tickets WHERE purpose = $1 AND user_id = $2 AND created_at > $3";
+
+pub(super) async fn void_since(
+    on: &mut impl Executor,
+    purpose: Purpose,
+    user: UserId,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    query(VOID_SINCE)
+        .bind(purpose.0)
+        .bind(user)
+        .bind(since)
+        .execute(on)
+        .await
+}
+
 const SWEEP: &str = "
     DELETE FROM tickets
     WHERE digest IN (SELECT digest FROM tickets WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)";

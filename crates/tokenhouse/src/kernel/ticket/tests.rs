@@ -147,3 +147,36 @@ async fn the_database_holds_neither_link_nor_code() {
     assert_ne!(digest.as_slice(), ticket.token.expose().as_bytes());
     assert_eq!((digest.len(), mac.len()), (32, 32));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_fifty_who_spend_a_ticket_one_does_and_five_get_a_try() {
+    const CONTENDERS: usize = 50;
+    let test = std::sync::Arc::new(TestHouse::new().await);
+    for _ in 0..200 {
+        let ticket = issued(&test, Some("ada")).await;
+        let (key, wrong) = (Key::of(&ticket.token), Secret::from("x"));
+        let tries = futures_util::future::join_all((0..CONTENDERS).map(|_| {
+            let (test, key, wrong) = (std::sync::Arc::clone(&test), key.clone(), wrong.clone());
+            tokio::spawn(async move {
+                assert!(test.house.read_code(HERE, "ada", &wrong).await.unwrap().is_none());
+                test.house.count_ticket_try(HERE, &key).await.unwrap().is_some()
+            })
+        }));
+        let tries = tries
+            .await
+            .into_iter()
+            .filter(|one| *one.as_ref().unwrap())
+            .count();
+        assert!(tries <= 5, "{tries} tries");
+        let spends = futures_util::future::join_all((0..CONTENDERS).map(|_| {
+            let (test, key) = (std::sync::Arc::clone(&test), key.clone());
+            tokio::spawn(async move { spent(&test, HERE, &key).await.is_some() })
+        }));
+        let winners = spends
+            .await
+            .into_iter()
+            .filter(|one| *one.as_ref().unwrap())
+            .count();
+        assert_eq!(winners, 1);
+    }
+}

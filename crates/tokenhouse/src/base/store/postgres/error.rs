@@ -153,6 +153,8 @@ impl ToSql for Value {
             Self::Text(value) if <&str as ToSql>::accepts(ty) => value.to_sql(ty, out),
             Self::Bytes(value) if *ty == Type::BYTEA => value.to_sql(ty, out),
             Self::Uuid(value) if *ty == Type::UUID => value.to_sql(ty, out),
+            // To SQLite, where a copied row may come from, both are 16 bytes.
+            Self::Uuid(value) if *ty == Type::BYTEA => value.as_bytes().as_slice().to_sql(ty, out),
             _ => Err(unfit().into()),
         }
     }

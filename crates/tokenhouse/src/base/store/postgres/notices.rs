@@ -77,7 +77,8 @@ impl Line {
 
 async fn keep_listening(config: &Config, tls: &MakeRustlsConnect, channel: &'static str, mut ends: Ends) {
     let mut was_told = false;
-    loop {
+    // Also while the server is away somebody must notice that nobody needs it any more.
+    while !ends.to_tell.is_closed() {
         let wait = match listen(config, tls, channel, &mut ends, &mut was_told).await {
             End::Over => return,
             End::Silent => {

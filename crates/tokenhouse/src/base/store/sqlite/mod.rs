@@ -4,6 +4,7 @@
 //! Statements run inline on the caller's thread: a point read takes some microseconds, and handing it to
 //! another thread would cost ten times that.
 
+mod backup;
 mod checkpoint;
 mod file;
 mod run;
@@ -121,6 +122,19 @@ impl Sqlite {
         self.checkpointer.close().await;
     }
 
+    /// A connection that sees one moment, from now on.
+    pub(super) fn still(&self) -> Result<Still, StoreError> {
+        if self.readers.lock().closed {
+            return Err(closed());
+        }
+        let connection = self.reader()?;
+        // `BEGIN` alone reads nothing yet, so that the moment would be a later one.
+        connection
+            .execute_batch("BEGIN; SELECT COUNT(*) FROM sqlite_master")
+            .map_err(|error| run::outside(&error))?;
+        Ok(Still(connection))
+    }
+
     fn reader(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(&self.path, flags)
@@ -130,6 +144,23 @@ impl Sqlite {
                 Ok(connection)
             })
             .map_err(|error| run::outside(&error))
+    }
+}
+
+/// A connection of its own in a reading transaction: it sees the moment of its first statement.
+pub(super) struct Still(Connection);
+
+impl Still {
+    pub(super) fn rows(
+        &mut self,
+        query: &Query,
+        row: impl FnMut(&Row<'_>) -> bool,
+    ) -> Result<(), StoreError> {
+        run::rows(&self.0, query, row)
+    }
+
+    pub(super) fn execute(&mut self, query: &Query) -> Result<u64, StoreError> {
+        run::execute(&self.0, query)
     }
 }
 
