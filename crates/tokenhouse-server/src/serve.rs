@@ -83,13 +83,14 @@ impl Signals {
     }
 }
 
-/// Serves until a signal, then finishes what is in flight and closes the house. Gives the moment at which
+/// Serves until a signal, the house and the routes `beside` it, then finishes what is in flight and closes the house. Gives the moment at which
 /// `shutdown_timeout` is over, for what is left to do after it.
 pub(crate) async fn serve(
     house: Tokenhouse,
     listener: TcpListener,
     settings: &ServerSettings,
     mut signals: Signals,
+    beside: Router,
 ) -> Result<Instant, Failure> {
     let room = room(settings.http.max_connections, raise_open_files());
     if room < settings.http.max_connections {
@@ -100,7 +101,7 @@ pub(crate) async fn serve(
         );
     }
     let server = Arc::new(Server {
-        router: house.service(),
+        router: house.service().merge(beside),
         builder: builder(settings),
         patience: *settings.http.header_timeout,
         stopping: AtomicBool::new(false),

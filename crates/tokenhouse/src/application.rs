@@ -17,7 +17,7 @@ impl Tokenhouse {
     pub fn observed<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>) -> Router<S> {
         routes
             .method_not_allowed_fallback(method_not_allowed)
-            .layer(from_fn_with_state(self.0.observer.clone(), observe))
+            .layer(from_fn_with_state(self.watch(false), observe))
     }
 
     /// The documentation page for an application's own description: `/docs`, and `/openapi.json` beside it. Nest it where

@@ -110,14 +110,16 @@ pub use base::secret::Secret;
 pub use base::settings::{self, Settings};
 pub use base::store;
 pub use builder::{BuildError, Builder};
+pub use features::passkey::{Passkey, PasskeyOptions};
 pub use features::password::{
     CreatingUser, ImportOutcome, Login, OpeningAccount, SignedUp, Signup, UserImport, UserToImport,
 };
+pub use features::totp::TotpEnrolment;
 pub use kernel::account::{Email, NewUser, User, UserChange, Username};
 pub use kernel::house::Tokenhouse;
 pub use kernel::invitation::Invitation;
 pub use kernel::keys::{KeyInfo, MasterKey};
-pub use kernel::login::LoggedIn;
+pub use kernel::login::{LoggedIn, LoginAttempt, SecondStep, Shown, Step};
 pub use kernel::mail::{MailCounts, MailState, Outgoing};
 pub use kernel::mailbox::FromMail;
 pub use kernel::session::{AccessToken, BearerToken, CurrentUser, MaybeUser, Session};

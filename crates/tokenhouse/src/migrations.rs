@@ -18,5 +18,7 @@ migrations![
     "0002_passwords",
     "0003_tickets",
     "0004_mail",
+    "0005_second_factors",
+    "0006_passkeys",
     "0007_leases"
 ];

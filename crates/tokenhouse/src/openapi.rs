@@ -21,6 +21,7 @@ use utoipa::openapi::{
     tags(
         (name = "Account", description = "Opening, reading, changing and closing one's account"),
         (name = "Sessions", description = "Logging in, staying logged in, logging out"),
+        (name = "Second factors", description = "Authenticator apps, passkeys, recovery codes"),
         (name = "Tokens", description = "What checks them"),
         (name = "Operation", description = "For whoever runs it")
     )

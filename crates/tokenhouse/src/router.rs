@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, Request, State};
+use axum::extract::{FromRequestParts, OriginalUri, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http::header::CACHE_CONTROL;
+use http::request::Parts;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::base::error::{Code, Error};
-use crate::base::http::Origin;
-use crate::base::http::observe::observe;
+use crate::base::http::observe::{PageMaker, PageOf, Watch, observe};
+use crate::base::http::{Origin, Problem, page};
 use crate::base::settings::HttpSettings;
 use crate::kernel::Feature;
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::{account, health, keys, session};
+use crate::kernel::pages::{self, Visit};
+use crate::kernel::{account, health, keys, login, recovery, session};
 use crate::openapi::{self as description};
 use crate::{docs, features};
 
@@ -28,11 +30,12 @@ fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
 }
 
 fn braked_routes(features: &[Feature]) -> OpenApiRouter<Tokenhouse> {
-    let mut braked = features
-        .iter()
-        .fold(session::routes::limited_routes(), |routes, feature| {
-            routes.merge((feature.routes)())
-        });
+    let mut braked = features.iter().fold(
+        session::routes::limited_routes()
+            .merge(login::routes::routes())
+            .merge(recovery::routes::routes()),
+        |routes, feature| routes.merge((feature.routes)()),
+    );
     description::describe_limit(braked.get_openapi_mut());
     braked
 }
@@ -65,7 +68,7 @@ impl Tokenhouse {
     /// the client there is no limit per address, and users do not see where their devices logged in from.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         self.routes()
-            .layer(from_fn_with_state(self.0.observer.clone(), observe))
+            .layer(from_fn_with_state(self.watch(true), observe))
             // The layer has covered the answer to unknown paths too, which is not ours to give.
             .reset_fallback()
     }
@@ -74,11 +77,16 @@ impl Tokenhouse {
     /// call it.
     pub fn service(&self) -> Router {
         let routes = self.routes().fallback(not_found);
+        let routes = if self.0.settings.pages.enabled {
+            routes.route("/", axum::routing::get(front_door).with_state(self.clone()))
+        } else {
+            routes
+        };
         let routes = match self.0.cors.clone() {
             Some(cors) => routes.layer(cors),
             None => routes,
         };
-        routes.layer(from_fn_with_state(self.0.observer.clone(), observe))
+        routes.layer(from_fn_with_state(self.watch(true), observe))
     }
 
     /// The description of the routes (OpenAPI 3.1).
@@ -103,9 +111,31 @@ impl Tokenhouse {
         } else {
             routes
         };
+        let routes = if self.0.settings.pages.enabled {
+            let limit = from_fn_with_state(self.clone(), limit_forms);
+            routes.merge(pages::router(self).route_layer(limit))
+        } else {
+            routes
+        };
         routes
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(self.clone())
+    }
+
+    /// What surrounds the routes: with pages in the place of problem documents, where a person navigates.
+    pub(crate) fn watch(&self, with_pages: bool) -> Watch {
+        let house = self.clone();
+        let maker = move |parts: &Parts| -> Option<PageOf> {
+            let navigation = house.navigation(parts)?;
+            let house = house.clone();
+            Some(Box::new(move |problem: &Problem| {
+                navigation.page(&house, problem)
+            }))
+        };
+        Watch {
+            observer: self.0.observer.clone(),
+            pages: (with_pages && self.0.settings.pages.enabled).then(|| Arc::new(maker) as PageMaker),
+        }
     }
 }
 
@@ -144,6 +174,27 @@ pub(crate) async fn limit_by_address(
         .into_response();
     }
     next.run(request).await
+}
+
+/// Signing in by a form is as much a try as by JSON; looking at a page is not.
+async fn limit_forms(state: State<Tokenhouse>, origin: Origin, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        next.run(request).await
+    } else {
+        limit_by_address(state, origin, request, next).await
+    }
+}
+
+/// A browser is led to the account; a program has nothing to find here.
+async fn front_door(State(house): State<Tokenhouse>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if !page::is_navigation(&parts.headers) {
+        return not_found().await.into_response();
+    }
+    match Visit::from_request_parts(&mut parts, &house).await {
+        Ok(visit) => page::redirect(&visit.path("/account")),
+        Err(error) => error.into_response(),
+    }
 }
 
 async fn not_found() -> Error {

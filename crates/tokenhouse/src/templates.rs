@@ -9,13 +9,47 @@ macro_rules! embedded {
 }
 
 /// Every file under `templates/`; a test finds one that is missing here.
-pub(crate) const EMBEDDED: &[Embedded] = embedded![
+pub(crate) const EMBEDDED: &[Embedded] = embedded! {
     "languages/de.toml",
     "languages/en.toml",
     "languages/fr.toml",
     "mails/letter.html",
     "mails/letter.txt",
-];
+    "pages/account.html",
+    "pages/activity.html",
+    "pages/ask.html",
+    "pages/components.html",
+    "pages/delete.html",
+    "pages/email.html",
+    "pages/events.html",
+    "pages/frame.html",
+    "pages/from_mail.html",
+    "pages/part_activity.html",
+    "pages/part_data.html",
+    "pages/part_devices.html",
+    "pages/part_email.html",
+    "pages/part_passkeys.html",
+    "pages/part_password.html",
+    "pages/part_profile.html",
+    "pages/part_recovery_codes.html",
+    "pages/part_sign_in_magic.html",
+    "pages/part_sign_in_passkey.html",
+    "pages/part_sign_in_password.html",
+    "pages/part_totp.html",
+    "pages/passkey.html",
+    "pages/passkey_edit.html",
+    "pages/password.html",
+    "pages/problem.html",
+    "pages/profile.html",
+    "pages/prove.html",
+    "pages/recovery_codes.html",
+    "pages/second_step.html",
+    "pages/set_up.html",
+    "pages/sign_in.html",
+    "pages/sign_out.html",
+    "pages/sign_up.html",
+    "pages/totp.html",
+};
 
 #[cfg(test)]
 mod tests {

@@ -29,7 +29,7 @@ use crate::base::secret::Secret;
 use crate::builder::Builder;
 use crate::features::password::{SignedUp, Signup};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::login::LoggedIn;
+use crate::kernel::login::{LoggedIn, Step};
 
 /// The password of everybody whom [`TestHouse::signed_up`] signs up.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -71,10 +71,6 @@ impl TestHouse {
         let mails = Arc::new(Mutex::new(Vec::new()));
         let caught = Arc::clone(&mails);
         let builder = Tokenhouse::builder()
-            .mailer(move |message| {
-                caught.lock().push(message);
-                std::future::ready(Ok(()))
-            })
             .database(url)
             .configure(|settings| {
                 settings.rate_limit.enabled = false;
@@ -85,7 +81,14 @@ impl TestHouse {
             .clock(clock.clone())
             .weak_hashing()
             .without_jobs();
-        let house = change(builder).build().await.expect("a house");
+        let mut builder = change(builder);
+        if builder.lets_mail_be_caught() {
+            builder = builder.mailer(move |message| {
+                caught.lock().push(message);
+                std::future::ready(Ok(()))
+            });
+        }
+        let house = builder.build().await.expect("a house");
         Self {
             house,
             clock,
@@ -151,7 +154,7 @@ impl TestHouse {
             ..Signup::default()
         };
         match self.house.sign_up(signup, &Origin::default()).await {
-            Ok(SignedUp::In(login)) => *login,
+            Ok(SignedUp::In(Step::Done(login))) => *login,
             other => panic!("{email} could not sign up: {other:?}"),
         }
     }

@@ -144,7 +144,7 @@ async fn log_in(
         password: credentials.password,
         ..Login::default()
     };
-    let login = house.log_in_with_password(login, &origin).await?;
+    let login = house.log_in_with_password(login, &origin).await?.done()?;
     let token = AccessToken {
         access_token: login.tokens.access_token.expose().to_owned(),
         token_type: "bearer",

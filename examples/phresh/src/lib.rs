@@ -146,7 +146,12 @@ async fn sign_up(
         password: new_user.password,
         ..Signup::default()
     };
-    let login = house.open_account(signup, &origin).await?.log_in().await?;
+    let login = house
+        .open_account(signup, &origin)
+        .await?
+        .log_in()
+        .await?
+        .done()?;
     let access_token = token(&login.tokens);
     Ok((
         StatusCode::CREATED,
@@ -171,7 +176,7 @@ async fn log_in(
         password: form.password,
         ..Login::default()
     };
-    let login = house.log_in_with_password(login, &origin).await?;
+    let login = house.log_in_with_password(login, &origin).await?.done()?;
     Ok(Json(token(&login.tokens)))
 }
 

@@ -88,7 +88,7 @@ async fn log_in(
         password: form.password,
         ..Login::default()
     };
-    let tokens = house.log_in_with_password(login, &origin).await?.tokens;
+    let tokens = house.log_in_with_password(login, &origin).await?.done()?.tokens;
     Ok(Json(
         json!({ "access_token": tokens.access_token.expose(), "token_type": "bearer" }),
     ))

@@ -99,7 +99,7 @@ pub(crate) async fn log_in(
         password: form.password,
         ..Login::default()
     };
-    let tokens = house.log_in_with_password(login, &origin).await?.tokens;
+    let tokens = house.log_in_with_password(login, &origin).await?.done()?.tokens;
     Ok(Json(Token {
         access_token: tokens.access_token.expose().to_owned(),
         token_type: "bearer",

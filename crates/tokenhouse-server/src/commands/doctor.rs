@@ -67,6 +67,7 @@ impl Doctor {
                 files(&file, &config, &mut report);
             }
             database(&config, &mut report).await;
+            mail(&config, &mut report).await;
             hashing(&config, &mut report).await;
         });
         match report.failed {
@@ -192,6 +193,7 @@ async fn database(config: &Config, report: &mut Report) {
     }
     keys(config, file.as_deref(), &store, report).await;
     clock(&store, report).await;
+    dead_mail(&store, report).await;
     store.close().await;
 }
 
@@ -254,6 +256,43 @@ async fn clock(store: &Store, report: &mut Report) {
         );
     } else {
         report.ok("clock", format!("it is {now}"));
+    }
+}
+
+/// Whether the server that mail goes to lets us in. Nothing is sent.
+async fn mail(config: &Config, report: &mut Report) {
+    let smtp = match config.settings.mail_server() {
+        Ok(Some(smtp)) => smtp,
+        Ok(None) => {
+            return report.warn(
+                "mail",
+                "none is sent: forgotten passwords cannot be replaced; set mail.host and mail.from",
+            );
+        }
+        Err(error) => return report.fail("mail", config.place(&error)),
+    };
+    match smtp.connect().await {
+        Ok(connection) => {
+            connection.end().await;
+            report.ok("mail", format!("{}:{} lets us in", smtp.host, smtp.port));
+        }
+        Err(error) => report.fail("mail", error),
+    }
+}
+
+async fn dead_mail(store: &Store, report: &Report) {
+    let counted = async {
+        let mut reader = store.read().await?;
+        query("SELECT COUNT(*) FROM outbox WHERE state = 'dead'")
+            .one::<(i64,)>(&mut reader)
+            .await
+    };
+    match counted.await {
+        Ok((0,)) | Err(_) => {}
+        Ok((count,)) => report.warn(
+            "mail",
+            format!("{count} could not be sent and were given up: `tokenhouse mail list` says why"),
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ mod doctor;
 mod export;
 mod import;
 mod keys;
+mod mail;
 mod migrate;
 mod openapi;
 mod progress;
@@ -18,6 +19,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
+use tokenhouse::mail::Undelivered;
 use tokenhouse::{Builder, MasterKey, Secret, Tokenhouse};
 
 use crate::config::{Config, Places};
@@ -47,6 +49,8 @@ enum Command {
     User(user::Users),
     /// List, rotate and import the keys that sign tokens
     Keys(keys::Keys),
+    /// Try out mail, and see what could not be sent
+    Mail(mail::Mails),
     /// Bring the database up to date
     Migrate(migrate::Migrate),
     /// Copy an SQLite database while the house works on it
@@ -75,6 +79,7 @@ impl Arguments {
             Command::Serve(command) => command.run(&places),
             Command::User(command) => command.run(&places),
             Command::Keys(command) => command.run(&places),
+            Command::Mail(command) => command.run(&places),
             Command::Migrate(command) => command.run(&places),
             Command::Backup(command) => command.run(&places),
             Command::Export(command) => command.run(&places),
@@ -126,11 +131,22 @@ fn with_house<F: Future<Output = Result<(), Failure>>>(
             .without_migrating()
             .without_jobs()
             .keeping_keys();
+        // What is mailed from here goes into the outbox, and `tokenhouse dev` shows it.
+        let builder = if is_developed(config) && config.settings.mail.host.is_none() {
+            builder.mailer(|_| async { Err(Undelivered::for_now("`tokenhouse dev` shows mail")) })
+        } else {
+            builder
+        };
         let house = build(config, builder).await?;
         let ended = work(house.clone()).await;
         house.close().await;
         ended
     })
+}
+
+/// Whether this is the data of `tokenhouse dev`.
+fn is_developed(config: &Config) -> bool {
+    sqlite_file(config.settings.database_url.expose()).is_some_and(|file| file == Path::new(dev::DATABASE))
 }
 
 /// The master key that is there.

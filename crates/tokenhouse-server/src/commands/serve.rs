@@ -1,5 +1,6 @@
 //! `tokenhouse serve`: production, where what is unsafe is refused rather than warned of.
 
+use axum::Router;
 use clap::Args;
 use tokenhouse::Tokenhouse;
 use tokio::time::Instant;
@@ -49,7 +50,7 @@ impl Serve {
             "listening on http://{}",
             listener.local_addr()?
         );
-        serve::serve(house, listener, &config.server, signals).await
+        serve::serve(house, listener, &config.server, signals, Router::new()).await
     }
 }
 

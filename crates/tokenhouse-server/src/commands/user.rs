@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use clap::{Args, Subcommand};
-use tokenhouse::{Origin, Secret, Signup, Tokenhouse, User, UserId};
+use tokenhouse::{Invitation, Origin, Secret, Signup, Tokenhouse, User, UserId};
 
 use super::{load, print_json, with_house};
 use crate::config::Places;
@@ -23,6 +23,8 @@ pub(crate) struct Users {
 enum UserCommand {
     /// Open an account
     Create(Create),
+    /// Send somebody a mail by which they can open an account
+    Invite(Invite),
     /// List accounts in the order of their sign-up
     List(List),
     /// Show one account
@@ -33,6 +35,8 @@ enum UserCommand {
     Enable(Named),
     /// Set a new password and end every session
     SetPassword(Named),
+    /// Take every second factor away, of somebody who lost them all, and end every session
+    RemoveFactors(Named),
     /// Delete an account and everything that belongs to it
     Delete(Delete),
 }
@@ -54,6 +58,21 @@ struct Create {
     /// Print the account as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+struct Invite {
+    /// Where the invitation goes; the account will be of this address
+    email: String,
+    /// A role the account will have; may be given several times
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// Whether the account may do everything
+    #[arg(long)]
+    superuser: bool,
+    /// The language of the mail, such as `de`
+    #[arg(long)]
+    language: Option<String>,
 }
 
 #[derive(Args)]
@@ -99,11 +118,13 @@ impl Users {
         with_house(&config, |house| async move {
             match self.command {
                 UserCommand::Create(command) => command.run(&house).await,
+                UserCommand::Invite(command) => command.run(&house).await,
                 UserCommand::List(command) => command.run(&house).await,
                 UserCommand::Show(Show { name, json }) => print(&find(&house, &name).await?, json),
                 UserCommand::Disable(Named { name }) => set_active(&house, &name, false).await,
                 UserCommand::Enable(Named { name }) => set_active(&house, &name, true).await,
                 UserCommand::SetPassword(Named { name }) => set_password(&house, &name).await,
+                UserCommand::RemoveFactors(Named { name }) => remove_factors(&house, &name).await,
                 UserCommand::Delete(command) => command.run(&house).await,
             }
         })
@@ -126,6 +147,23 @@ impl Create {
             return print(&user, true);
         }
         println!("{} is open: {}", called(&user), user.id);
+        Ok(())
+    }
+}
+
+impl Invite {
+    async fn run(self, house: &Tokenhouse) -> Result<(), Failure> {
+        let invitation = Invitation {
+            email: self.email,
+            roles: self.roles,
+            is_superuser: self.superuser,
+            language: self.language,
+        };
+        house.invite(&invitation).await?;
+        println!(
+            "{} is invited: the running server sends the mail",
+            invitation.email
+        );
         Ok(())
     }
 }
@@ -187,6 +225,16 @@ async fn set_password(house: &Tokenhouse, name: &str) -> Result<(), Failure> {
     let user = find(house, name).await?;
     house.set_password(&user, &read_new_password()?).await?;
     println!("{} has a new password; every session is over", called(&user));
+    Ok(())
+}
+
+async fn remove_factors(house: &Tokenhouse, name: &str) -> Result<(), Failure> {
+    let user = find(house, name).await?;
+    house.remove_factors(&user).await?;
+    println!(
+        "{} has no second factor any more; every session is over, the password is as it was",
+        called(&user)
+    );
     Ok(())
 }
 

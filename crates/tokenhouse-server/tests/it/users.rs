@@ -61,6 +61,10 @@ fn an_account_lives_from_create_to_delete() {
     assert_eq!(place.run(&["user", "enable", &id]).code, Some(0));
     assert_eq!(login(OTHER).0, 200);
 
+    let said = place.run(&["user", "remove-factors", &id]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("has no second factor any more"), "{}", said.out);
+
     let asked = place.run(&["user", "delete", &id]);
     assert_eq!(
         (asked.code, asked.err.as_str()),

@@ -32,7 +32,9 @@ CREATE TABLE sessions (
     revoked_at BIGINT,
     address    TEXT,
     network    TEXT,
-    user_agent TEXT
+    user_agent TEXT,
+    proved_at  BIGINT NOT NULL DEFAULT 0,
+    claims     TEXT
 ) WITHOUT ROWID;
 
 CREATE INDEX sessions_live ON sessions (user_id) WHERE revoked_at IS NULL;

@@ -28,6 +28,16 @@ pub enum Code {
     TokenRevoked,
     /// The name or the password is not right; which of them is not told.
     InvalidCredentials,
+    /// The first factor was right, a second is due: go on with `mfa_token` at `POST /auth/mfa`.
+    MfaRequired,
+    /// The second factor is not right; try again, as long as the `mfa_token` lives.
+    MfaInvalid,
+    /// The second step took too long, was tried too often or overtaken: log in again.
+    MfaExpired,
+    /// The passkey is not known here, or what it said is not right.
+    PasskeyInvalid,
+    /// The session is good, but for this the user must have proven who they are a moment ago (RFC 9470).
+    FreshProofRequired,
     /// The refresh token is not one of ours, or its session was ended: log in again.
     RefreshInvalid,
     /// The session was not used for too long, or is too old: log in again.
@@ -40,6 +50,8 @@ pub enum Code {
     InsufficientScope,
     /// The account is known, but may not do that.
     Forbidden,
+    /// Another site made a browser send it, or a form is older than the login.
+    CrossSiteRequest,
     /// The password was right, but the account may not be used.
     AccountDisabled,
     /// Accounts are opened by the operator only.
@@ -64,6 +76,12 @@ pub enum Code {
     EmailTaken,
     /// An account with this username exists.
     UsernameTaken,
+    /// Without this the user could not log in any more.
+    LastWayIn,
+    /// The account must keep a second factor.
+    SecondFactorRequired,
+    /// The account was changed at the same moment: look again, then try again.
+    Conflict,
     /// The body was understood, but the fields in `errors` cannot be accepted.
     InvalidFields,
     /// Too many requests from one address: wait for `Retry-After`.
@@ -87,12 +105,18 @@ impl Code {
         Self::TokenExpired,
         Self::TokenRevoked,
         Self::InvalidCredentials,
+        Self::MfaRequired,
+        Self::MfaInvalid,
+        Self::MfaExpired,
+        Self::PasskeyInvalid,
+        Self::FreshProofRequired,
         Self::RefreshInvalid,
         Self::RefreshExpired,
         Self::RefreshReused,
         Self::TicketInvalid,
         Self::InsufficientScope,
         Self::Forbidden,
+        Self::CrossSiteRequest,
         Self::AccountDisabled,
         Self::SignupClosed,
         Self::MailDisabled,
@@ -105,6 +129,9 @@ impl Code {
         Self::UnsupportedMediaType,
         Self::EmailTaken,
         Self::UsernameTaken,
+        Self::LastWayIn,
+        Self::SecondFactorRequired,
+        Self::Conflict,
         Self::InvalidFields,
         Self::RateLimited,
         Self::AccountLocked,
@@ -125,12 +152,18 @@ impl Code {
             Self::TokenExpired => (401, "token_expired", "The access token has expired"),
             Self::TokenRevoked => (401, "token_revoked", "The session of this token is over"),
             Self::InvalidCredentials => (401, "invalid_credentials", "The credentials are not right"),
+            Self::MfaRequired => (401, "mfa_required", "A second factor is due"),
+            Self::MfaInvalid => (401, "mfa_invalid", "The second factor is not right"),
+            Self::MfaExpired => (401, "mfa_expired", "The second step is over"),
+            Self::PasskeyInvalid => (401, "passkey_invalid", "The passkey is not right"),
+            Self::FreshProofRequired => (401, "fresh_proof_required", "Prove again who you are"),
             Self::RefreshInvalid => (401, "refresh_invalid", "The refresh token is not valid"),
             Self::RefreshExpired => (401, "refresh_expired", "The session has expired"),
             Self::RefreshReused => (401, "refresh_reused", "The refresh token had been used before"),
             Self::TicketInvalid => (401, "ticket_invalid", "The link or code is not valid"),
             Self::InsufficientScope => (403, "insufficient_scope", "The token lacks a scope"),
             Self::Forbidden => (403, "forbidden", "This account may not do that"),
+            Self::CrossSiteRequest => (403, "cross_site_request", "The request came from another site"),
             Self::AccountDisabled => (403, "account_disabled", "The account is disabled"),
             Self::SignupClosed => (403, "signup_closed", "Sign-up is closed"),
             Self::MailDisabled => (403, "mail_disabled", "This house sends no mail"),
@@ -147,6 +180,9 @@ impl Code {
             ),
             Self::EmailTaken => (409, "email_taken", "The e-mail address is taken"),
             Self::UsernameTaken => (409, "username_taken", "The username is taken"),
+            Self::LastWayIn => (409, "last_way_in", "It is the last way in"),
+            Self::SecondFactorRequired => (409, "second_factor_required", "A second factor is required"),
+            Self::Conflict => (409, "conflict", "The account was changed at the same moment"),
             Self::InvalidFields => (422, "invalid_fields", "Some fields are not acceptable"),
             Self::RateLimited => (429, "rate_limited", "Too many requests"),
             Self::AccountLocked => (429, "account_locked", "Too many wrong passwords"),
@@ -201,6 +237,25 @@ impl FieldError {
     }
 }
 
+/// Members of a problem document that only its kind has, by name. One may be a token, so `Debug` shows the names only.
+#[derive(Clone, Default, serde::Serialize)]
+#[serde(transparent)]
+pub struct Members(serde_json::Map<String, serde_json::Value>);
+
+impl Members {
+    /// The member of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&serde_json::Value> {
+        self.0.get(name)
+    }
+}
+
+impl std::fmt::Debug for Members {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// Why an operation did not do what it was asked.
 ///
 /// Its `Display` is what the caller may read; the cause behind it (a broken database, say) is its
@@ -215,6 +270,7 @@ struct Inner {
     fields: Vec<FieldError>,
     retry_after: Option<Duration>,
     scope: Option<Cow<'static, str>>,
+    members: Members,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -227,6 +283,7 @@ impl Error {
             fields: Vec::new(),
             retry_after: None,
             scope: None,
+            members: Members::default(),
             source: None,
         }))
     }
@@ -267,6 +324,13 @@ impl Error {
         self
     }
 
+    /// Further members of the problem document (RFC 9457 §3.2), which programs may need to go on.
+    #[must_use]
+    pub(crate) fn with_members(mut self, members: serde_json::Map<String, serde_json::Value>) -> Self {
+        self.0.members = Members(members);
+        self
+    }
+
     /// What the log should know of it.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -296,6 +360,12 @@ impl Error {
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Further members of the problem document.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        &self.0.members
     }
 
     /// The scope that would have been enough.

@@ -8,12 +8,15 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::BuildError;
 use crate::base::hashing::{Argon2Costs, HashingOptions};
 use crate::base::http::address::TrustedProxies;
+use crate::base::http::page;
 use crate::base::mail::smtp::{Encryption, Smtp};
 use crate::base::mail::{MailerHook, Sender};
 use crate::base::settings::{Settings, SignupMode};
+use crate::features::passkey;
 use crate::features::password::policy::PasswordPolicy;
 use crate::kernel::keys;
 use crate::kernel::mail::Way;
+use crate::kernel::pages::look::Look;
 
 impl Settings {
     /// Whether a house can work with these settings; nothing is opened or started.
@@ -27,8 +30,22 @@ impl Settings {
             .map_err(|error| setting("passwords", error.to_string()))?;
         trusted_proxies(self)?;
         cors(self)?;
+        look(self)?;
         way_of_mail(self, None)?;
         Ok(())
+    }
+}
+
+impl Settings {
+    /// The server that mail goes to, if the settings name one.
+    ///
+    /// # Errors
+    /// [`BuildError::Setting`], as [`check`](Self::check).
+    pub fn mail_server(&self) -> Result<Option<Smtp>, BuildError> {
+        Ok(match way_of_mail(self, None)? {
+            Some(Way::Smtp(smtp, _)) => Some(*smtp),
+            _ => None,
+        })
     }
 }
 
@@ -116,6 +133,18 @@ pub(super) fn check(settings: &Settings) -> Result<(), BuildError> {
     ];
     if let Some((key, _)) = waits.into_iter().find(|(_, wait)| wait.is_zero()) {
         return Err(setting(key, "must be longer than 0s, or nothing is ever in time"));
+    }
+    passkey::check_settings(settings).map_err(|(key, problem)| setting(key, problem))?;
+    for (key, period) in [
+        (
+            "second_factors.step_lifetime",
+            settings.second_factors.step_lifetime,
+        ),
+        ("second_factors.fresh_proof", settings.second_factors.fresh_proof),
+    ] {
+        if period.is_zero() {
+            return Err(setting(key, "must be longer than 0s, or nothing is ever in time"));
+        }
     }
     PasswordPolicy::of(&settings.passwords)
         .validate()
@@ -246,6 +275,35 @@ pub(super) fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, Bui
     Ok(proxies)
 }
 
+fn origins_only(key: &'static str, origins: &[String]) -> Result<(), BuildError> {
+    let is_origin = |text: &String| {
+        url::Url::parse(text)
+            .is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
+    };
+    match origins.iter().find(|text| !is_origin(text)) {
+        Some(bad) => Err(setting(
+            key,
+            format!("`{bad}` is no origin such as https://app.example.com"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// How the pages look, and where they may lead.
+pub(super) fn look(settings: &Settings) -> Result<Look, BuildError> {
+    origins_only("pages.return_origins", &settings.pages.return_origins)?;
+    let pages = &settings.pages;
+    if let Some(path) = &pages.after_sign_in
+        && page::destination(path, &pages.return_origins).is_none()
+    {
+        return Err(setting(
+            "pages.after_sign_in",
+            format!("`{path}` is no path such as /home, and no address of pages.return_origins"),
+        ));
+    }
+    Look::of(settings).map_err(|(key, problem)| setting(key, problem))
+}
+
 pub(super) fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError> {
     use http::Method;
     use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -253,16 +311,7 @@ pub(super) fn cors(settings: &Settings) -> Result<Option<CorsLayer>, BuildError>
     if origins.is_empty() {
         return Ok(None);
     }
-    let is_origin = |text: &String| {
-        url::Url::parse(text)
-            .is_ok_and(|url| url.origin().ascii_serialization() == *text && url.origin().is_tuple())
-    };
-    if let Some(bad) = origins.iter().find(|text| !is_origin(text)) {
-        return Err(setting(
-            "http.allowed_origins",
-            format!("`{bad}` is no origin such as https://app.example.com"),
-        ));
-    }
+    origins_only("http.allowed_origins", origins)?;
     let origins: Vec<HeaderValue> = origins
         .iter()
         .filter_map(|text| HeaderValue::from_str(text).ok())

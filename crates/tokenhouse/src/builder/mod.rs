@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokenhouse_verify::{Claims, Verifier, VerifierBuilder};
@@ -22,7 +23,7 @@ use crate::base::http::observe::{Observer, ProblemRenderer};
 use crate::base::mail::{Message, Undelivered};
 use crate::base::secret::Secret;
 use crate::base::settings::Settings;
-use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions};
+use crate::base::store::{Migration, SchemaState, Store, StoreError, StoreOptions, Tx};
 use crate::base::template::{TemplateError, Templates};
 use crate::features;
 use crate::kernel::account::User;
@@ -30,9 +31,11 @@ use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
 use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key};
 use crate::kernel::lease::Node;
+use crate::kernel::login::LoginAttempt;
 use crate::kernel::look::Looks;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
+use crate::kernel::session::browser::BrowserKeys;
 use crate::migrations::MIGRATIONS;
 use crate::templates::EMBEDDED;
 
@@ -86,6 +89,8 @@ pub struct Builder {
     migrations: Vec<(&'static str, &'static [Migration])>,
     weak_hashing: bool,
     without_jobs: bool,
+    #[cfg(feature = "testing")]
+    without_mail: bool,
     keep_keys: bool,
 }
 
@@ -195,6 +200,53 @@ impl Builder {
         self
     }
 
+    /// What the application does when somebody has signed up: in the same transaction, so that its own rows are there
+    /// together with the account, or neither is. An error refuses the sign-up. Only the database belongs in there.
+    ///
+    /// ```
+    /// # use tokenhouse::{Tokenhouse, store::query};
+    /// let builder = Tokenhouse::builder().after_sign_up(|tx, user| {
+    ///     Box::pin(async move {
+    ///         query("INSERT INTO customers (user_id, plan) VALUES ($1, 'free')").bind(user.id).execute(tx).await?;
+    ///         Ok(())
+    ///     })
+    /// });
+    /// ```
+    #[must_use]
+    pub fn after_sign_up(
+        mut self,
+        hook: impl for<'a> Fn(&'a mut Tx, &'a User) -> BoxFuture<'a, Result<(), Error>> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.after_sign_up = Some(Arc::new(hook));
+        self
+    }
+
+    /// What the application says to a login that lacks nothing any more, whichever way it came: claims for the tokens of
+    /// this session, or an error, and no session is opened. Only the database belongs in there.
+    ///
+    /// ```
+    /// # use tokenhouse::{Code, Error, Tokenhouse};
+    /// let builder = Tokenhouse::builder().before_login(|_tx, attempt| {
+    ///     Box::pin(async move {
+    ///         if attempt.user.profile.contains_key("unpaid") {
+    ///             return Err(Error::new(Code::Forbidden, "pay the last bill first"));
+    ///         }
+    ///         Ok([("by".to_owned(), attempt.method.clone().into())].into_iter().collect())
+    ///     })
+    /// });
+    /// ```
+    #[must_use]
+    pub fn before_login(
+        mut self,
+        hook: impl for<'a> Fn(&'a mut Tx, &'a LoginAttempt) -> BoxFuture<'a, Result<Map<String, Value>, Error>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.hooks.before_login = Some(Arc::new(hook));
+        self
+    }
+
     /// The application's own way of sending mail, in the place of SMTP. What it gives back decides what becomes of a
     /// mail: it was sent, it is tried again later, or never. It must be quick to give up (`mail.timeout`).
     ///
@@ -284,6 +336,19 @@ impl Builder {
         self
     }
 
+    /// A test's house that has no way for mail to leave; without this its mail is caught.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn without_mail(mut self) -> Self {
+        self.without_mail = true;
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn lets_mail_be_caught(&self) -> bool {
+        !self.without_mail && self.hooks.mailer.is_none() && self.settings.mail.host.is_none()
+    }
+
     /// The master key that a house on these settings has, from the settings or the file; it is not made here.
     ///
     /// # Errors
@@ -311,6 +376,7 @@ impl Builder {
             check::needs_no_mail(&settings)?;
         }
         let templates = templates(&settings)?;
+        let look = check::look(&settings)?;
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 
@@ -325,6 +391,7 @@ impl Builder {
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
         let refresh_tokens = RefreshTokens::new(&master);
+        let browser = BrowserKeys::new(&master, &settings.public_url);
         let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
@@ -366,6 +433,8 @@ impl Builder {
             verifier,
             refresh_tokens,
             hooks: self.hooks,
+            browser,
+            look,
             mail,
             features: features::ALL
                 .iter()

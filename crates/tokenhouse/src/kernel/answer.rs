@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use serde::Serialize;
 
 use super::account::User;
+use super::login::LoggedIn;
 use super::token::TokenSet;
 
 /// The token answer of RFC 6749 §5.1, with the user where one has just logged in.
@@ -27,12 +28,29 @@ pub struct TokenAnswer {
     /// Who logged in.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<User>,
+    /// Where a second factor was set up during the login: shown this once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recovery_codes: Vec<String>,
 }
 
 impl TokenAnswer {
     /// As an HTTP answer, which nobody may keep.
     #[must_use]
     pub fn respond(status: StatusCode, tokens: &TokenSet, user: Option<User>) -> Response {
+        Self::whole(status, tokens, user, Vec::new())
+    }
+
+    /// The same for a login during which recovery codes were made.
+    pub(crate) fn with_recovery_codes(login: LoggedIn, recovery_codes: Vec<String>) -> Response {
+        Self::whole(StatusCode::OK, &login.tokens, Some(login.user), recovery_codes)
+    }
+
+    fn whole(
+        status: StatusCode,
+        tokens: &TokenSet,
+        user: Option<User>,
+        recovery_codes: Vec<String>,
+    ) -> Response {
         let answer = Self {
             access_token: tokens.access_token.expose().to_owned(),
             token_type: "Bearer",
@@ -40,6 +58,7 @@ impl TokenAnswer {
             refresh_token: tokens.refresh_token.expose().to_owned(),
             scope: tokens.scope.clone(),
             user,
+            recovery_codes,
         };
         (
             status,

@@ -167,6 +167,11 @@ pub(crate) async fn release(on: &mut impl Executor, key: &BrakeKey) -> Result<u6
     query(RELEASE).bind(key.0.clone()).execute(on).await
 }
 
+const GIVE_BACK: &str = "
+    UPDATE brakes
+    SET theoretical_arrival = theoretical_arrival - $1
+    WHERE id = $2";
+
 const SWEEP: &str = "
     DELETE FROM brakes
     WHERE id IN (SELECT id FROM brakes WHERE theoretical_arrival < $1 ORDER BY theoretical_arrival LIMIT 1000)";
@@ -223,5 +228,68 @@ impl Tokenhouse {
             "too many wrong passwords for this account; wait before the next try",
         )
         .retry_after(wait))
+    }
+
+    /// Counts a try at the second step of a login: per account, whatever ticket it comes with. A network the account has
+    /// been used from is counted by itself, so that a thief elsewhere keeps nobody out of there; and there are ways that
+    /// are not slowed. Right ones are [given back](CountedCode::give_back), they do not forgive the wrong ones.
+    ///
+    /// # Errors
+    /// `account_locked` with the time to wait; such a try is not counted.
+    pub(crate) async fn brake_second(
+        &self,
+        user: UserId,
+        origin: &Origin,
+    ) -> Result<Option<CountedCode>, Error> {
+        if !self.0.settings.rate_limit.account_enabled {
+            return Ok(None);
+        }
+        let network = origin
+            .network()
+            .map(|network| network.to_string())
+            .unwrap_or_default();
+        let key = if self.knows_network(user, origin).await? {
+            BrakeKey::of(&[
+                b"second step, known network",
+                user.0.as_bytes(),
+                network.as_bytes(),
+            ])
+        } else {
+            BrakeKey::of(&[b"second step", user.0.as_bytes()])
+        };
+        let settings = &self.0.settings.second_factors;
+        let pace = Pace {
+            burst: settings.burst,
+            interval: *settings.interval,
+        };
+        let now = self.0.clock.now();
+        if admit(&mut self.0.store.single(), &key, pace, now).await? {
+            return Ok(Some(CountedCode { key, pace }));
+        }
+        let wait = wait(&mut self.0.store.read().await?, &key, pace, now).await?;
+        self.0.metrics.logins.braked.inc();
+        Err(Error::new(
+            Code::AccountLocked,
+            "too many wrong codes for this account; wait, or use a recovery code or a passkey",
+        )
+        .retry_after(wait))
+    }
+}
+
+/// A code that was counted before it was judged.
+#[derive(Debug)]
+pub(crate) struct CountedCode {
+    key: BrakeKey,
+    pace: Pace,
+}
+
+impl CountedCode {
+    /// A step: it was right, and is as if it had not been counted.
+    pub(crate) async fn give_back(self, on: &mut impl Executor) -> Result<u64, StoreError> {
+        query(GIVE_BACK)
+            .bind(self.pace.interval())
+            .bind(self.key.0)
+            .execute(on)
+            .await
     }
 }

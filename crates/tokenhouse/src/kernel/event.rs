@@ -10,7 +10,7 @@ use crate::base::entropy::Entropy;
 use crate::base::error::Error;
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, ManyRows, Store, query};
+use crate::base::store::{Executor, FromRow, ManyRows, Row, Store, StoreError, query};
 
 /// One thing that happened.
 pub(crate) struct Event {
@@ -105,6 +105,57 @@ pub(crate) async fn write_many(
         insert.execute(on).await?;
     }
     Ok(())
+}
+
+/// One thing that happened, as it is remembered.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct Happened {
+    pub(crate) id: uuid::Uuid,
+    pub(crate) at: Timestamp,
+    pub(crate) kind: String,
+    pub(crate) session_id: Option<uuid::Uuid>,
+    pub(crate) address: Option<String>,
+    pub(crate) data: serde_json::Map<String, Value>,
+}
+
+impl FromRow for Happened {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.get(0)?,
+            at: row.get(1)?,
+            kind: row.get(2)?,
+            session_id: row.get(3)?,
+            address: row.get(4)?,
+            data: row.json(5)?,
+        })
+    }
+}
+
+const OF_USER: &str = "
+    SELECT id, at, kind, session_id, address, data
+    FROM events
+    WHERE user_id = $1 AND id < $2
+    ORDER BY id DESC
+    LIMIT $3";
+
+/// What happened to a user before the event `before`, the last first.
+pub(crate) async fn of_user(
+    on: &mut impl Executor,
+    user: UserId,
+    before: Option<uuid::Uuid>,
+    most: u32,
+) -> Result<Vec<Happened>, Error> {
+    Ok(query(OF_USER)
+        .bind(user)
+        .bind(before.unwrap_or(uuid::Uuid::max()))
+        .bind(i64::from(most))
+        .all(on)
+        .await?)
+}
+
+/// Everything that is remembered of a user, the last first.
+pub(crate) async fn every_one_of(on: &mut impl Executor, user: UserId) -> Result<Vec<Happened>, Error> {
+    of_user(on, user, None, u32::MAX).await
 }
 
 const SWEEP: &str = "

@@ -13,10 +13,13 @@ use super::account::User;
 use super::brake::Turns;
 use super::keys::Keyring;
 use super::lease::Node;
+use super::login::hooks::{LoginHook, SignUpHook};
 use super::look::Looks;
 use super::mail::Way;
 use super::metrics::Metrics;
+use super::pages::look::Look;
 use super::session::RefreshTokens;
+use super::session::browser::BrowserKeys;
 use super::session::feed::Page;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
@@ -65,6 +68,8 @@ pub(crate) struct Hooks {
     pub(crate) verifier: Option<VerifierHook>,
     pub(crate) username_rule: Option<RuleHook>,
     pub(crate) password_rule: Option<RuleHook>,
+    pub(crate) after_sign_up: Option<SignUpHook>,
+    pub(crate) before_login: Option<LoginHook>,
     pub(crate) mailer: Option<MailerHook>,
 }
 
@@ -79,6 +84,8 @@ pub(crate) struct House {
     pub(crate) verifier: Verifier,
     pub(crate) refresh_tokens: RefreshTokens,
     pub(crate) hooks: Hooks,
+    pub(crate) browser: BrowserKeys,
+    pub(crate) look: Look,
     /// How mail leaves; nothing where none does.
     pub(crate) mail: Option<Way>,
     /// Those that the settings want.

@@ -61,7 +61,7 @@ impl Tokenhouse {
     /// The first of what failed.
     pub async fn tend(&self) -> Result<(), Error> {
         let now = self.0.clock.now();
-        let done = [
+        let mut done = vec![
             self.tend_keys().await,
             self.sweep_sessions(now).await,
             brake::sweep(&self.0.store, now).await,
@@ -70,6 +70,9 @@ impl Tokenhouse {
             self.sweep_mail(before(now, *self.0.settings.mail.keep)).await,
             self.follow_revocations(Timestamp::MIN).await,
         ];
+        for sweep in self.0.features.iter().filter_map(|feature| feature.sweep) {
+            done.push(sweep(&self.0.store, now).await);
+        }
         done.into_iter().collect()
     }
 }

@@ -19,6 +19,7 @@ struct Outcome {
 pub(crate) struct LoginCounters {
     pub(crate) succeeded: Counter,
     pub(crate) wrong: Counter,
+    pub(crate) second_wrong: Counter,
     pub(crate) disabled: Counter,
     pub(crate) braked: Counter,
     pub(crate) shed: Counter,
@@ -66,6 +67,7 @@ impl Metrics {
         let logins = LoginCounters {
             succeeded: login("succeeded"),
             wrong: login("wrong"),
+            second_wrong: login("second_wrong"),
             disabled: login("disabled"),
             braked: login("braked"),
             shed: login("shed"),

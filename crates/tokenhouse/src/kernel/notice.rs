@@ -27,13 +27,10 @@ pub(crate) enum Notice<'a> {
     /// The password was changed, or chosen anew.
     PasswordChanged,
     /// A second factor was added; its name is a text `mail.factor.<name>`: `totp`, `passkey`.
-    #[allow(dead_code, reason = "for whoever adds a second factor")]
     FactorAdded(&'a str),
     /// A second factor was removed.
-    #[allow(dead_code, reason = "for whoever removes a second factor")]
     FactorRemoved(&'a str),
     /// There are new recovery codes, and the old ones are void.
-    #[allow(dead_code, reason = "for whoever makes recovery codes")]
     RecoveryCodes,
 }
 

@@ -75,7 +75,7 @@ impl Tokenhouse {
         let issued = u64::try_from(now.as_second()).unwrap_or(0);
         let unused = after(session.rotated_at, *settings.sessions.idle_lifetime);
         let session_end = session.expires_at.min(unused);
-        let mut extra = self.custom_claims(user);
+        let mut extra = self.custom_claims(user, session);
         if !user.roles.is_empty() {
             extra.insert("roles".to_owned(), user.roles.clone().into());
         }
@@ -147,8 +147,9 @@ impl Tokenhouse {
         })
     }
 
-    /// The settings' claims, then the application's, which know the user; reserved names are left out.
-    fn custom_claims(&self, user: &User) -> Map<String, Value> {
+    /// The settings' claims, then the application's, which know the user, then those of the login; reserved names are
+    /// left out.
+    fn custom_claims(&self, user: &User, session: &Session) -> Map<String, Value> {
         let settings = self
             .0
             .settings
@@ -165,6 +166,7 @@ impl Tokenhouse {
             .unwrap_or_default();
         settings
             .chain(application)
+            .chain(session.claims.clone())
             .filter(|(name, _)| !RESERVED_CLAIMS.contains(&name.as_str()))
             .collect()
     }

@@ -79,7 +79,7 @@ on_both_engines! {
         test.house.delete_user(user.id, &Origin::default()).await.unwrap();
         assert_eq!(customers(&test.house).await, 0);
 
-        let login = customer(&test.house).await.unwrap().log_in().await.unwrap();
+        let login = customer(&test.house).await.unwrap().log_in().await.unwrap().done().unwrap();
         assert!(test.house.verify(login.tokens.access_token.expose()).is_ok());
     }
 

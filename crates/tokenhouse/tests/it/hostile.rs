@@ -28,6 +28,18 @@ const ROUTES: &[(&str, &str)] = &[
     ("PATCH", "/users/me"),
     ("DELETE", "/users/me"),
     ("POST", "/users/me/password"),
+    ("POST", "/auth/mfa"),
+    ("POST", "/auth/mfa/totp"),
+    ("POST", "/auth/mfa/totp/confirm"),
+    ("POST", "/auth/mfa/passkey/begin"),
+    ("POST", "/auth/mfa/passkey/finish"),
+    ("POST", "/auth/passkey/begin"),
+    ("POST", "/auth/passkey/finish"),
+    ("POST", "/auth/reauthenticate"),
+    ("POST", "/auth/reauthenticate/password"),
+    ("POST", "/auth/reauthenticate/passkey/finish"),
+    ("POST", "/users/me/totp/confirm"),
+    ("POST", "/users/me/passkeys/finish"),
 ];
 
 /// Asserts what holds of every answer, whatever was asked.
@@ -97,6 +109,11 @@ fn plausible() -> impl Strategy<Value = Value> {
         "new_password",
         "scope",
         "grant_type",
+        "mfa_token",
+        "code",
+        "recovery_code",
+        "credential",
+        "name",
     ];
     proptest::collection::vec((proptest::sample::select(names.to_vec()), any_json()), 0..6).prop_map(
         |members| {

@@ -39,7 +39,7 @@ impl Write for Catch {
 
 /// Everything that `act` logs on this thread. One subscriber for the whole program, asked anew for each event: one that
 /// came and went with a test would race with what other threads' first events leave in tracing's cache.
-fn log_of<T>(act: impl FnOnce() -> T) -> (T, String) {
+pub fn log_of<T>(act: impl FnOnce() -> T) -> (T, String) {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let wanted = dynamic_filter_fn(|_, _| CAUGHT.with_borrow(Option::is_some));
@@ -143,7 +143,7 @@ async fn whole_life(api: &Api) -> Vec<String> {
     api.house().tend().await.unwrap();
     secrets.push(crate::keys::P256.lines().nth(2).unwrap().to_owned());
     // The database refuses, as it would where somebody else is at it.
-    api.change(query("UPDATE users SET profile = 'no JSON, and no wonder'"))
+    api.change(query("UPDATE users SET profile = $1").bind("no JSON, and no wonder"))
         .await;
     api.me(&tokens[1].access).await.is(500);
     api.change(query("UPDATE users SET profile = '{}'")).await;

@@ -100,6 +100,20 @@ impl MediaType {
     }
 }
 
+/// The fields of a form, and of nothing but a form.
+///
+/// # Errors
+/// `unsupported_media_type`, `malformed_body`, `body_too_large`, `request_timeout`.
+pub async fn read_form(request: Request, limits: BodyLimits) -> Result<Fields, Error> {
+    let media_type = MediaType::of(&request)?;
+    let bytes = read(request, limits).await?;
+    match media_type {
+        MediaType::Form => form(&bytes).map(|Body(fields)| fields),
+        MediaType::None if bytes.is_empty() => Ok(Fields::new(Map::new(), false)),
+        MediaType::Json | MediaType::None => Err(unsupported()),
+    }
+}
+
 pub(super) fn unsupported() -> Error {
     Error::new(
         Code::UnsupportedMediaType,
@@ -285,6 +299,16 @@ impl Fields {
     /// A secret text that must be there.
     pub fn take_secret(&mut self, name: &str) -> Option<Secret> {
         self.take(name).map(Secret::from)
+    }
+
+    /// A JSON object that must be there; `None` has been noted as a fault.
+    pub fn take_required_object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        let before = self.faults.len();
+        let object = self.take_object(name);
+        if object.is_none() && self.faults.len() == before {
+            self.faults.push(FieldError::new(name, "missing", "is required"));
+        }
+        object
     }
 
     /// A JSON object that may be absent.

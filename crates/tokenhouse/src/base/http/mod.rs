@@ -3,9 +3,11 @@
 
 pub mod address;
 pub mod body;
+pub mod cookie;
 pub mod input;
 pub mod limit;
 pub mod observe;
+pub mod page;
 pub mod problem;
 
 pub use address::Origin;

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
 use http::{HeaderValue, Method};
 use tracing::Instrument;
 
@@ -36,6 +37,21 @@ pub(crate) fn request_id() -> Option<String> {
 
 /// How an application wants its problems to look; it is handed each and gives the whole answer.
 pub type ProblemRenderer = Arc<dyn Fn(&Problem) -> Response + Send + Sync>;
+
+/// Looks at a request before it is answered, and where a person will look at the answer gives what makes a page of a
+/// problem.
+pub type PageMaker = Arc<dyn Fn(&Parts) -> Option<PageOf> + Send + Sync>;
+/// Makes a page of a problem, if it can.
+pub type PageOf = Box<dyn FnOnce(&Problem) -> Option<Response> + Send>;
+
+/// The middleware's state: what is shared, and what the routes under it add.
+#[derive(Clone)]
+pub struct Watch {
+    /// What all routes share.
+    pub observer: Arc<Observer>,
+    /// Where problems may be pages.
+    pub pages: Option<PageMaker>,
+}
 
 /// What the middleware needs.
 pub struct Observer {
@@ -90,7 +106,8 @@ impl Observer {
 }
 
 /// The middleware itself, for `axum::middleware::from_fn_with_state`.
-pub async fn observe(State(observer): State<Arc<Observer>>, request: Request, next: Next) -> Response {
+pub async fn observe(State(watch): State<Watch>, request: Request, next: Next) -> Response {
+    let Watch { observer, pages } = watch;
     let started = Instant::now();
     let id = observer.id(&request);
     let method = known(request.method());
@@ -105,6 +122,9 @@ pub async fn observe(State(observer): State<Arc<Observer>>, request: Request, ne
         request_id = id.to_str().unwrap_or_default(),
     );
 
+    let (parts, body) = request.into_parts();
+    let page = pages.and_then(|pages| pages(&parts));
+    let request = Request::from_parts(parts, body);
     let answered = CURRENT
         .scope(id.clone(), AssertUnwindSafe(next.run(request)).catch_unwind())
         .instrument(span.clone())
@@ -115,11 +135,13 @@ pub async fn observe(State(observer): State<Arc<Observer>>, request: Request, ne
             Error::internal("a panic while answering").into_response()
         }),
     };
-    if let Some(renderer) = &observer.renderer
-        && let Some(problem) = response.extensions_mut().remove::<Problem>()
+    if let Some(problem) = response.extensions_mut().remove::<Problem>()
+        && let Some(other) = page
+            .and_then(|page| page(&problem))
+            .or_else(|| observer.renderer.as_ref().map(|renderer| renderer(&problem)))
     {
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        response = renderer(&problem);
+        response = other;
         // What the protocol asks for stays, however the body looks.
         for name in [
             http::header::WWW_AUTHENTICATE,

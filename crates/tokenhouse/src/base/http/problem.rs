@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::base::error::{Code, Error, FieldError};
+use crate::base::error::{Code, Error, FieldError, Members};
 
 /// Where the codes are documented.
 const DOCUMENTATION: &str = "https://docs.rs/tokenhouse/latest/tokenhouse/enum.Code.html#variant.";
@@ -32,6 +32,10 @@ pub struct Problem {
     /// Seconds after which to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// What only this kind of problem has, such as `mfa_token`.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub members: Members,
     /// The request this answers, as in the `X-Request-Id` header and in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -55,6 +59,7 @@ impl Problem {
             retry_after: error
                 .wait()
                 .map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            members: error.members().clone(),
             request_id: super::observe::request_id(),
             challenge: challenge(error),
         }
@@ -107,6 +112,8 @@ fn challenge(error: &Error) -> Option<String> {
     let attribute = match error.code() {
         Code::TokenInvalid | Code::TokenExpired | Code::TokenRevoked => "invalid_token",
         Code::InsufficientScope => "insufficient_scope",
+        // RFC 9470 §3.
+        Code::FreshProofRequired => "insufficient_user_authentication",
         code if code.status() == StatusCode::UNAUTHORIZED => {
             return Some("Bearer realm=\"tokenhouse\"".to_owned());
         }
@@ -118,6 +125,9 @@ fn challenge(error: &Error) -> Option<String> {
     );
     if let Some(scope) = error.scope() {
         text.push_str(&format!(", scope=\"{}\"", scope.replace(['"', '\\'], "")));
+    }
+    if let Some(seconds) = error.members().get("max_age") {
+        text.push_str(&format!(", max_age=\"{seconds}\""));
     }
     Some(text)
 }

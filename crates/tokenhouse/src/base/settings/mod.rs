@@ -41,6 +41,10 @@ settings! {
         section accounts: AccountSettings = AccountSettings::default(),
         /// Who may open an account.
         section signup: SignupSettings = SignupSettings::default(),
+        /// Second factors.
+        section second_factors: SecondFactorSettings = SecondFactorSettings::default(),
+        /// Passkeys.
+        section passkeys: PasskeySettings = PasskeySettings::default(),
         /// How mail leaves the house.
         section mail: MailSettings = MailSettings::default(),
         /// How long links and codes in mails are good.
@@ -163,6 +167,41 @@ settings! {
         value reveal_taken: bool = true,
     }
 
+    /// Second factors, and when somebody who is logged in must prove again who they are.
+    pub struct SecondFactorSettings ("second_factors") {
+        /// Roles whose holders must have a second factor; `*` means everybody. Who has none yet must set one up at the next login.
+        value required_for: Vec<String> = Vec::new(),
+        /// Accept a code sent by mail where an account has a second factor that is not at hand. The account is then as
+        /// safe as its mailbox.
+        value email_code: bool = false,
+        /// How long the second step of a login may take.
+        value step_lifetime: Period = Period::minutes(10),
+        /// Wrong codes an account bears before its second step is slowed.
+        value burst: u32 = 10,
+        /// Further tries at a slowed second step come this far apart; recovery codes and passkeys cannot be guessed and
+        /// are not slowed.
+        value interval: Period = Period::minutes(10),
+        /// What authenticator apps call this service; the default is the host of `public_url`.
+        value issuer: Option<String> = None,
+        /// Changing what an account is logged in with needs a proof no older than this: of the login itself, or given again.
+        value fresh_proof: Period = Period::minutes(10),
+    }
+
+    /// Passkeys (W3C Web Authentication).
+    pub struct PasskeySettings ("passkeys") {
+        /// The domain that passkeys belong to; the default is the host of `public_url`, and it may be a domain above that.
+        /// Changing it makes every passkey unusable.
+        value rp_id: Option<String> = None,
+        /// What passkey managers call this service; the default is the host of `public_url`.
+        value name: Option<String> = None,
+        /// Further origins that passkeys may be used from, such as `https://app.example.com`; that of `public_url` may always.
+        value origins: Vec<String> = Vec::new(),
+        /// How long a browser waits for the user to touch, look or type.
+        value timeout: Period = Period::minutes(5),
+        /// Passkeys a user may have.
+        value max_per_user: u32 = 20,
+    }
+
     /// How mail leaves the house: by an SMTP server, or by a function of the application's own. With neither there is no
     /// mail, and what needs it is refused.
     pub struct MailSettings ("mail") {
@@ -259,6 +298,12 @@ settings! {
     pub struct FeatureSettings ("features") {
         /// Sign up, log in and delete an account with a password.
         value password: bool = true,
+        /// Codes of authenticator apps as a second factor. Switched off, an account that has only this one is logged in to
+        /// without.
+        value totp: bool = true,
+        /// Passkeys, as the only factor or as a second. Switched off, an account that has only these as a second factor is
+        /// logged in to without.
+        value passkey: bool = true,
         /// Verify and change the address of an account by mail.
         value email: bool = true,
         /// Log in by a link or code that is sent by mail.
@@ -272,6 +317,9 @@ settings! {
         /// Origins, such as `https://app.example.com`, that a page may lead back to after signing in (`return_to`), beside
         /// paths of this one.
         value return_origins: Vec<String> = Vec::new(),
+        /// Where signing in leads when nothing else was asked for: a path, or an address of `return_origins`. Without, to the
+        /// account page.
+        value after_sign_in: Option<String> = None,
         /// Texts of the profile that users may write themselves. Their labels are the texts `profile.<field>` of the
         /// language files, or the field's name.
         value profile_fields: Vec<String> = vec!["name".to_owned()],

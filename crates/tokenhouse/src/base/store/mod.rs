@@ -504,6 +504,7 @@ mod target {
             query: &Query,
             mut row: impl FnMut(&Row<'_>) -> bool,
         ) -> Result<(), StoreError> {
+            tracing::trace!(target: "tokenhouse::sql", statement = query.sql);
             match self.0 {
                 Way::SqliteRead(sqlite) => sqlite.read(query, row),
                 Way::SqliteStill(still) => still.rows(query, row),
@@ -522,6 +523,7 @@ mod target {
 
         /// Says how many rows were touched.
         pub(in super::super) async fn execute(self, query: &Query) -> Result<u64, StoreError> {
+            tracing::trace!(target: "tokenhouse::sql", statement = query.sql);
             match self.0 {
                 Way::SqliteRead(sqlite) => sqlite.read_execute(query),
                 Way::SqliteStill(still) => still.execute(query),

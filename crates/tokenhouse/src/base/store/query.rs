@@ -31,7 +31,10 @@ impl Query {
     ///
     /// # Errors
     /// As the database says; see [`StoreError`].
-    pub async fn optional<T: FromRow>(self, on: &mut impl Executor) -> Result<Option<T>, StoreError> {
+    pub async fn optional<T: FromRow>(
+        self,
+        on: &mut (impl Executor + ?Sized),
+    ) -> Result<Option<T>, StoreError> {
         let mut found = None;
         on.target()
             .rows(&self, |row| {
@@ -48,7 +51,7 @@ impl Query {
     ///
     /// # Errors
     /// [`StoreError::Decode`] when there is none.
-    pub async fn one<T: FromRow>(self, on: &mut impl Executor) -> Result<T, StoreError> {
+    pub async fn one<T: FromRow>(self, on: &mut (impl Executor + ?Sized)) -> Result<T, StoreError> {
         let statement = self.sql;
         self.optional(on).await?.ok_or_else(|| StoreError::Decode {
             statement,
@@ -60,7 +63,7 @@ impl Query {
     ///
     /// # Errors
     /// As the database says; see [`StoreError`].
-    pub async fn all<T: FromRow>(self, on: &mut impl Executor) -> Result<Vec<T>, StoreError> {
+    pub async fn all<T: FromRow>(self, on: &mut (impl Executor + ?Sized)) -> Result<Vec<T>, StoreError> {
         let mut rows = Ok(Vec::new());
         on.target()
             .rows(&self, |row: &Row<'_>| match (&mut rows, T::from_row(row)) {
@@ -82,7 +85,7 @@ impl Query {
     ///
     /// # Errors
     /// As the database says; see [`StoreError`].
-    pub async fn execute(self, on: &mut impl Executor) -> Result<u64, StoreError> {
+    pub async fn execute(self, on: &mut (impl Executor + ?Sized)) -> Result<u64, StoreError> {
         on.target().execute(&self).await
     }
 }

@@ -61,6 +61,7 @@ impl Texts {
 }
 
 /// The names in braces of a text, in their order.
+#[cfg(test)]
 pub(super) fn places(text: &str) -> impl Iterator<Item = &str> {
     text.split('{')
         .skip(1)

@@ -1,6 +1,7 @@
 //! The address of an account: verified by a mail to it, changed by a mail to the new one. Whoever had the old one is
 //! told, and can take the change back: who has stolen a session or a password must not take the account for good.
 
+mod pages;
 pub(crate) mod routes;
 
 use serde_json::json;
@@ -24,6 +25,10 @@ pub(super) const FEATURE: Feature = Feature {
     name: "email",
     enabled: |settings| settings.features.email,
     routes: routes::routes,
+    pages: pages::PAGES,
+    factor: None,
+    way_in: None,
+    sweep: None,
     prove: None,
     disown: None,
 };
@@ -174,7 +179,7 @@ impl Tokenhouse {
                 with_code: false,
             };
             let issued = ticket::issue(tx, self, new_ticket, now).await?;
-            content.link = Some(self.link("/email/undo", issued.token.expose()));
+            content.link = Some(mail::link("/email/undo", &issued.token));
             content.expires_at = Some(after(now, lifetime));
             content.places = vec![("address".to_owned(), new.as_str().to_owned())];
             "changed"
@@ -214,7 +219,8 @@ impl Tokenhouse {
         // older link belongs to somebody who had the account before, and stays.
         ticket::void_since(&mut tx, UNDO, id, ticket.created_at).await?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        self.disown(&mut tx, id).await?;
+        // A second factor from before the change is the owner's.
+        self.disown(&mut tx, id, ticket.created_at).await?;
         mailbox::send_reset(&mut tx, self, &old, Some(&user), true, origin, now).await?;
         let event = Event::new("email.change_undone", now)
             .of_user(id)
@@ -224,23 +230,4 @@ impl Tokenhouse {
         self.remember_revoked(&ended);
         Ok(user)
     }
-
-    /// Whether a link would still do what it says; nothing is used up. For the pages that ask first.
-    pub(crate) async fn peek_email_link(&self, purpose: LinkOf, token: &Secret) -> Result<bool, Error> {
-        let purpose = match purpose {
-            LinkOf::Verify => VERIFY,
-            LinkOf::Change => CHANGE,
-            LinkOf::Undo => UNDO,
-        };
-        let ticket = self.peek_ticket(purpose, &Key::of(token)).await?;
-        Ok(ticket.is_some_and(|ticket| ticket.user.is_some()))
-    }
-}
-
-/// The links of this feature.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LinkOf {
-    Verify,
-    Change,
-    Undo,
 }

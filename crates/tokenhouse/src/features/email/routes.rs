@@ -112,7 +112,7 @@ struct ChangeEmailBody {
     security(("password" = [])),
     responses(
         (status = 202, description = "A mail is on its way to the new address", body = AskedAnswer),
-        (status = 401, description = "`invalid_credentials`, `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials`; `fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`mail_disabled`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`email_taken`, where `signup.reveal_taken` is on", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
@@ -128,6 +128,9 @@ async fn ask_to_change(
     let new = body.take("new_email").unwrap_or_default();
     let password = body.take_secret("password").unwrap_or_default();
     body.finish()?;
+    house
+        .require_fresh_where_two_steps(&user, user.session_id()?)
+        .await?;
     house.prove_by_secret(&user, password, &origin).await?;
     house.ask_to_change_email(&user, &new, &origin).await?;
     Ok(AskedAnswer::respond())

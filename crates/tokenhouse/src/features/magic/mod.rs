@@ -1,6 +1,7 @@
 //! Logging in by mail: a link or a code, to an address that was verified before. To one that was not goes the mail that
 //! verifies it, since the account may have been opened by somebody who does not read it, and knows its password.
 
+mod pages;
 pub(crate) mod routes;
 
 use serde_json::json;
@@ -10,7 +11,7 @@ use crate::base::http::Origin;
 use crate::kernel::Feature;
 use crate::kernel::account::{self, User};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::login::{LoggedIn, Proof};
+use crate::kernel::login::{Proof, Step};
 use crate::kernel::mail::{self, Asked, Reply};
 use crate::kernel::mailbox::{FromMail, VERIFY, still_meant, ticket_invalid};
 use crate::kernel::ticket::{self, Purpose};
@@ -20,6 +21,13 @@ pub(super) const FEATURE: Feature = Feature {
     name: "magic",
     enabled: |settings| settings.features.magic,
     routes: routes::routes,
+    pages: pages::PAGES,
+    factor: None,
+    way_in: Some(|house, _, user| {
+        let can = house.sends_mail() && user.email_verified;
+        Box::pin(async move { Ok(can) })
+    }),
+    sweep: None,
     prove: None,
     disown: None,
 };
@@ -75,7 +83,7 @@ impl Tokenhouse {
         presented: &FromMail,
         scope: Option<&str>,
         origin: &Origin,
-    ) -> Result<LoggedIn, Error> {
+    ) -> Result<Step, Error> {
         let scope = self.grant_scope(scope.filter(|scope| !scope.is_empty()))?;
         let key = self.ticket_of(MAGIC, presented).await?;
         let now = self.0.clock.now();
@@ -89,6 +97,7 @@ impl Tokenhouse {
             method: "magic",
             at: now,
             counted: None,
+            shows_two: false,
         };
         self.log_in(tx, proof, scope, origin).await
     }

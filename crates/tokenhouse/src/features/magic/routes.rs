@@ -85,7 +85,8 @@ async fn log_in(
     body.finish()?;
     let login = house
         .log_in_by_mail(&presented, scope.as_deref(), &origin)
-        .await?;
+        .await?
+        .done()?;
     Ok(TokenAnswer::respond(
         StatusCode::OK,
         &login.tokens,

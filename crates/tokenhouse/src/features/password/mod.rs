@@ -3,11 +3,13 @@
 pub mod common;
 mod import;
 mod opening;
+mod pages;
 pub mod policy;
 #[cfg(test)]
 mod policy_tests;
 mod resemblance;
 mod reset;
+mod reset_pages;
 pub(crate) mod routes;
 mod sql;
 
@@ -28,7 +30,7 @@ use crate::kernel::Feature;
 use crate::kernel::account::{self, NewUser, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::login::{LoggedIn, Proof};
+use crate::kernel::login::{Proof, Step};
 use crate::kernel::notice::{Notice, security_notice};
 use crate::kernel::session;
 
@@ -37,10 +39,14 @@ pub(super) const FEATURE: Feature = Feature {
     name: "password",
     enabled: |settings| settings.features.password,
     routes: routes::routes,
+    factor: None,
+    way_in: Some(|_, on, user| Box::pin(async move { Ok(sql::changed_at(on, user.id).await?.is_some()) })),
+    sweep: None,
     prove: Some(|house, user, password, origin| {
-        Box::pin(async move { house.prove_again(user, password, origin).await.map(drop) })
+        Box::pin(async move { house.prove_password_again(user, password, origin).await.map(drop) })
     }),
-    disown: Some(|tx, user| Box::pin(async move { Ok(sql::delete(tx, user).await.map(drop)?) })),
+    disown: Some(|tx, user, _| Box::pin(async move { Ok(sql::delete(tx, user).await.map(drop)?) })),
+    pages: pages::PAGES,
 };
 
 /// Somebody who wants an account.
@@ -72,8 +78,8 @@ pub struct Login {
 /// What became of a sign-up.
 #[derive(Debug)]
 pub enum SignedUp {
-    /// The account is open, and its user logged in.
-    In(Box<LoggedIn>),
+    /// The account is open, and its user logged in, unless the settings demand a second factor first.
+    In(Step),
     /// Perhaps the account was opened, perhaps a name was taken: the settings say not to tell. Or it was, and its address
     /// is to be verified before it is logged in to.
     Untold,
@@ -103,8 +109,7 @@ impl Tokenhouse {
         }
         match self.begin_account(signup, Door::Ours, origin).await? {
             Begun::Opening(account) if settings.reveal_taken && self.may_enter(account.user()) => {
-                let login = account.log_in().await?;
-                Ok(SignedUp::In(Box::new(login)))
+                Ok(SignedUp::In(account.log_in().await?))
             }
             Begun::Opening(account) => account.commit().await.map(|_| SignedUp::Untold),
             Begun::Taken(taken) if settings.reveal_taken => Err(taken.tell().await?),
@@ -163,12 +168,12 @@ impl Tokenhouse {
         self.hash(accepted).await
     }
 
-    /// Logs a user in with e-mail address or username, and password.
+    /// Logs a user in with e-mail address or username, and password, or as far as the password goes: see [`Step`].
     ///
     /// # Errors
     /// `invalid_credentials`, the same in the same time for an unknown user; `account_locked`,
     /// `account_disabled` (only after the right password), `overloaded`.
-    pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<LoggedIn, Error> {
+    pub async fn log_in_with_password(&self, login: Login, origin: &Origin) -> Result<Step, Error> {
         let scope = self.grant_scope(login.scope.as_deref().filter(|scope| !scope.is_empty()))?;
         let proof = self.prove(&login.identifier, login.password, origin).await?;
         let tx = self.0.store.write().await?;
@@ -214,12 +219,14 @@ impl Tokenhouse {
             method: "password",
             at: self.0.clock.now(),
             counted,
+            shows_two: false,
         })
     }
 
-    /// Changes a user's password; every other session is over.
+    /// Changes a user's password; every session but `keep` is over.
     ///
     /// # Errors
+    /// `fresh_proof_required` where the account has a second factor and `keep` was not proven for a while;
     /// `invalid_credentials` where the current one is wrong; `invalid_fields`; `account_locked`; `overloaded`.
     pub async fn change_password(
         &self,
@@ -229,7 +236,10 @@ impl Tokenhouse {
         keep: Option<SessionId>,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let proof = self.prove_again(user, current, origin).await?;
+        if let Some(session) = keep {
+            self.require_fresh_where_two_steps(user, session).await?;
+        }
+        let proof = self.prove_password_again(user, current, origin).await?;
         let hash = self.hash_new_password("new_password", new, user).await?;
         self.store_password(&proof.user, &hash, keep, origin).await
     }
@@ -253,12 +263,34 @@ impl Tokenhouse {
         password: Secret,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let proof = self.prove_again(user, password, origin).await?;
+        let proof = self.prove_password_again(user, password, origin).await?;
         self.delete_user(proof.user.id, origin).await
     }
 
+    /// Proves again who the user of this session is, with the password.
+    ///
+    /// # Errors
+    /// `invalid_credentials`; `fresh_proof_required` where the account has a second factor, which then must be shown;
+    /// `account_locked`; `overloaded`.
+    pub async fn prove_again_with_password(
+        &self,
+        user: &User,
+        session: SessionId,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let proof = self.prove_password_again(user, password, origin).await?;
+        self.proven_by_first(&proof.user, session, proof.method, origin)
+            .await
+    }
+
     /// A fresh proof of the user who is logged in.
-    async fn prove_again(&self, user: &User, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+    async fn prove_password_again(
+        &self,
+        user: &User,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<Proof, Error> {
         let name = user
             .email
             .as_deref()

@@ -12,7 +12,7 @@ use crate::kernel::account::{self, Email, NewUser, Opened, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::invitation;
-use crate::kernel::login::{LoggedIn, Proof};
+use crate::kernel::login::{Proof, Step};
 use crate::kernel::mail::{self, Asked, Reply};
 use crate::kernel::mailbox;
 
@@ -100,6 +100,7 @@ impl Tokenhouse {
             .of_user(user.id)
             .seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
+        self.ask_after_sign_up(&mut tx, &user).await?;
         if let (Some(email), false, true) = (&new.email, new.email_verified, self.verifies_addresses()) {
             mailbox::send_verification(&mut tx, self, email, Some(&user), Reply::Ticket, origin, at).await?;
         }
@@ -274,23 +275,24 @@ impl OpeningAccount {
         Ok(self.user)
     }
 
-    /// Opens the account and logs its user in. Where an address must be verified first
+    /// Opens the account and logs its user in, unless the settings demand a second factor first. Where an address must be verified first
     /// (`signup.require_verified_email`) nobody can be: [`commit`](Self::commit) then.
     ///
     /// # Errors
     /// As [`commit`](Self::commit); `email_unverified`.
-    pub async fn log_in(self) -> Result<LoggedIn, Error> {
+    pub async fn log_in(self) -> Result<Step, Error> {
         let house = self.house;
         let proof = Proof {
             user: self.user,
             method: "password",
             at: self.at,
             counted: None,
+            shows_two: false,
         };
         let scope = house.grant_scope(None)?;
-        let login = house.log_in(self.tx, proof, scope, &self.origin).await?;
+        let step = house.log_in(self.tx, proof, scope, &self.origin).await?;
         house.0.metrics.signups.inc();
-        Ok(login)
+        Ok(step)
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
         .routes(routes!(reset))
         .routes(routes!(change))
         .routes(routes!(delete))
+        .routes(routes!(again))
 }
 
 /// A new account.
@@ -62,7 +63,7 @@ struct SignupBody {
         (status = 201, description = "The account is open and its user logged in", body = TokenAnswer),
         (status = 202, description = "Where `signup.reveal_taken` is off or `signup.require_verified_email` is on: the account may be open; a mail says how to go on", body = Object),
         (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`ticket_invalid`: the invitation", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`mfa_required`: the account is open, and must have a second factor first; `ticket_invalid`: the invitation", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`signup_closed`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`email_taken` or `username_taken`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
@@ -79,7 +80,10 @@ async fn signup(
 ) -> Result<Response, Error> {
     let signup = read_signup(&house, body)?;
     Ok(match house.sign_up(signup, &origin).await? {
-        SignedUp::In(login) => TokenAnswer::respond(StatusCode::CREATED, &login.tokens, Some(login.user)),
+        SignedUp::In(step) => {
+            let login = step.done()?;
+            TokenAnswer::respond(StatusCode::CREATED, &login.tokens, Some(login.user))
+        }
         SignedUp::Untold => {
             let answer = serde_json::json!({ "detail": UNTOLD });
             (StatusCode::ACCEPTED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response()
@@ -155,7 +159,7 @@ struct LoginForm {
     responses(
         (status = 200, description = "The tokens and the user", body = TokenAnswer),
         (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`invalid_credentials`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials`; `mfa_required` with `mfa_token`, `factors` and `expires_in`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`account_disabled` or `email_unverified`, only after the right password", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
@@ -165,7 +169,10 @@ struct LoginForm {
     )
 )]
 async fn login(State(house): State<Tokenhouse>, origin: Origin, Body(body): Body) -> Result<Response, Error> {
-    let login = house.log_in_with_password(read_login(body)?, &origin).await?;
+    let login = house
+        .log_in_with_password(read_login(body)?, &origin)
+        .await?
+        .done()?;
     Ok(TokenAnswer::respond(
         StatusCode::OK,
         &login.tokens,
@@ -233,7 +240,7 @@ struct ChangeBody {
     responses(
         (status = 204, description = "The new password is valid"),
         (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`invalid_credentials` where the current one is wrong; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials` where the current one is wrong; `fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`account_locked`", body = Problem, content_type = "application/problem+json"),
     )
@@ -248,9 +255,44 @@ async fn change(
     let new = body.take_secret("new_password").unwrap_or_default();
     body.finish()?;
     house
-        .change_password(&user, current, &new, user.token().session_id().ok(), &origin)
+        .change_password(&user, current, &new, user.session_id().ok(), &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Prove again who you are, with the password
+///
+/// After `fresh_proof_required`; then repeat what was refused. An account with a second factor proves itself with that,
+/// at `/auth/reauthenticate` or with a passkey.
+#[utoipa::path(
+    post, path = "/auth/reauthenticate/password", operation_id = "prove_again_with_password", tag = "Sessions", request_body = PasswordBody, security(("password" = [])),
+    responses(
+        (status = 204, description = "The session counts as freshly proven"),
+        (status = 401, description = "`invalid_credentials`; `fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`account_locked`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn again(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    user: CurrentUser,
+    Body(mut body): Body,
+) -> Result<StatusCode, Error> {
+    let password = body.take_secret("password").unwrap_or_default();
+    body.finish()?;
+    house
+        .prove_again_with_password(&user, user.session_id()?, password, &origin)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The password again.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "documents the body that `Body` reads field by field")]
+struct PasswordBody {
+    /// The password that is valid now.
+    #[schema(format = "password")]
+    password: String,
 }
 
 /// Whose password was forgotten.
@@ -345,7 +387,7 @@ struct DeleteBody {
     responses(
         (status = 204, description = "The account is gone"),
         (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`invalid_credentials`, `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials`; `fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`account_locked`", body = Problem, content_type = "application/problem+json"),
     )
@@ -358,6 +400,9 @@ async fn delete(
 ) -> Result<StatusCode, Error> {
     let password: Secret = body.take_secret("password").unwrap_or_default();
     body.finish()?;
+    house
+        .require_fresh_where_two_steps(&user, user.session_id()?)
+        .await?;
     house.delete_own_account(&user, password, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -121,7 +121,7 @@ pub(super) async fn upgrade(
 const CHANGED_AT: &str = "SELECT changed_at FROM passwords WHERE user_id = $1";
 
 pub(super) async fn changed_at(
-    on: &mut impl Executor,
+    on: &mut (impl Executor + ?Sized),
     user: UserId,
 ) -> Result<Option<Timestamp>, StoreError> {
     let row: Option<(Timestamp,)> = query(CHANGED_AT).bind(user).optional(on).await?;

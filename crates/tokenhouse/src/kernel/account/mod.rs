@@ -194,6 +194,12 @@ pub(crate) async fn bump_epoch(tx: &mut Tx, user: &User, now: Timestamp) -> Resu
     Ok(sql::bump_epoch(tx, user.id, user.epoch, now).await? == 1)
 }
 
+/// A step: whether nothing has ended the logins of the account since `user` was read. It stays so until the transaction
+/// ends.
+pub(crate) async fn still(tx: &mut Tx, user: &User) -> Result<bool, Error> {
+    Ok(sql::hold(tx, user.id, user.epoch).await? == 1)
+}
+
 /// What a user may change of themselves; `None` leaves it as it is.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {

@@ -207,6 +207,16 @@ pub(super) async fn note_login(
         .await
 }
 
+const HOLD: &str = "
+    UPDATE users
+    SET epoch = epoch
+    WHERE id = $1 AND epoch = $2 AND disabled_at IS NULL";
+
+/// Changes nothing, but nobody else changes the account before this transaction ends.
+pub(super) async fn hold(on: &mut impl Executor, id: UserId, epoch: i64) -> Result<u64, StoreError> {
+    query(HOLD).bind(id).bind(epoch).execute(on).await
+}
+
 const BUMP_EPOCH: &str = "
     UPDATE users
     SET epoch = epoch + 1, updated_at = $1

@@ -8,6 +8,8 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use tokenhouse_verify::{Claims, Rejection, VerifiedToken};
 
+use super::Session;
+use super::browser::Bound;
 use crate::base::error::{Code, Error};
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
@@ -84,6 +86,10 @@ pub struct BearerToken(pub Secret);
 
 /// The user who sends the request, as the database has them now; refuses everybody who is not logged in.
 ///
+/// Logged in is who sends an access token, or whose browser is signed in at the [pages](crate::Settings): a cookie,
+/// believed for `POST`, `PUT`, `PATCH` and `DELETE` only where the browser says that a page of this origin sent the
+/// request. A token wins over a cookie.
+///
 /// ```
 /// use tokenhouse::CurrentUser;
 ///
@@ -94,14 +100,45 @@ pub struct BearerToken(pub Secret);
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
     user: User,
-    token: AccessToken,
+    pass: Pass,
+}
+
+/// What the user was let in by.
+#[derive(Clone, Debug)]
+enum Pass {
+    Token(AccessToken),
+    Browser { session: Session, form_token: Secret },
 }
 
 impl CurrentUser {
-    /// The token the request came with.
+    /// The token the request came with, where it was not the cookie of a browser.
     #[must_use]
-    pub fn token(&self) -> &AccessToken {
-        &self.token
+    pub fn token(&self) -> Option<&AccessToken> {
+        match &self.pass {
+            Pass::Token(token) => Some(token),
+            Pass::Browser { .. } => None,
+        }
+    }
+
+    /// The session that the user is logged in by.
+    ///
+    /// # Errors
+    /// `token_invalid` where the token names none.
+    pub fn session_id(&self) -> Result<SessionId, Error> {
+        match &self.pass {
+            Pass::Token(token) => token.session_id(),
+            Pass::Browser { session, .. } => Ok(session.id),
+        }
+    }
+
+    /// What an application's own form must have in a hidden field, or its script in the header `X-CSRF-Token`; nothing
+    /// for a user who sent an access token, which no other site can.
+    #[must_use]
+    pub fn csrf_token(&self) -> Option<&Secret> {
+        match &self.pass {
+            Pass::Token(_) => None,
+            Pass::Browser { form_token, .. } => Some(form_token),
+        }
     }
 
     /// The user alone.
@@ -126,7 +163,17 @@ impl CurrentUser {
     /// # Errors
     /// `insufficient_scope`.
     pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
-        self.token.require_scope(scope)
+        match &self.pass {
+            Pass::Token(token) => token.require_scope(scope),
+            Pass::Browser { session, .. } if session.scope.split_whitespace().any(|held| held == scope) => {
+                Ok(())
+            }
+            Pass::Browser { .. } => Err(Error::new(
+                Code::InsufficientScope,
+                format!("the session lacks the scope {scope}"),
+            )
+            .needs_scope(scope.to_owned())),
+        }
     }
 }
 
@@ -138,8 +185,8 @@ impl std::ops::Deref for CurrentUser {
     }
 }
 
-/// The user who sends the request, or `None` for somebody who sends no token at all. A bad token is still
-/// refused: whoever sends one believes to be logged in.
+/// The user who sends the request, or `None` for somebody who sends no token at all and whose browser is not signed in.
+/// A bad token is still refused: whoever sends one believes to be logged in.
 #[derive(Clone, Debug)]
 pub struct MaybeUser(pub Option<CurrentUser>);
 
@@ -202,7 +249,23 @@ impl Tokenhouse {
                 "the account of this access token is disabled",
             ));
         }
-        Ok(CurrentUser { user, token })
+        Ok(CurrentUser {
+            user,
+            pass: Pass::Token(token),
+        })
+    }
+
+    /// The user whose browser sends the request, if it is signed in.
+    async fn browsing_user(&self, parts: &Parts) -> Result<Option<CurrentUser>, Error> {
+        let Some((user, session)) = self.browser_session(&parts.headers).await? else {
+            return Ok(None);
+        };
+        self.refuse_foreign(&parts.method, &parts.headers, &session)?;
+        let form_token = self.0.browser.form_token(Bound::Session(session.id)).into();
+        Ok(Some(CurrentUser {
+            user,
+            pass: Pass::Browser { session, form_token },
+        }))
     }
 }
 
@@ -294,8 +357,13 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let house = Tokenhouse::from_ref(state);
-        let token = house.authenticate(bearer(parts)?.ok_or_else(missing)?).await?;
-        house.current_user(token).await
+        match bearer(parts)? {
+            Some(token) => {
+                let token = house.authenticate(token).await?;
+                house.current_user(token).await
+            }
+            None => house.browsing_user(parts).await?.ok_or_else(missing),
+        }
     }
 }
 
@@ -308,7 +376,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         if bearer(parts)?.is_none() {
-            return Ok(Self(None));
+            return Tokenhouse::from_ref(state).browsing_user(parts).await.map(Self);
         }
         CurrentUser::from_request_parts(parts, state)
             .await

@@ -5,6 +5,7 @@
 //! behind after the grace, means that somebody holds a copy, and ends the session. Ending a session also
 //! kills its access tokens: its id goes into the set that every verification asks.
 
+pub(crate) mod browser;
 mod extract;
 pub(crate) mod feed;
 mod refresh_token;
@@ -15,6 +16,7 @@ mod sql;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 pub use self::extract::{AccessToken, BearerToken, CurrentUser, MaybeUser};
 pub use self::refresh_token::{PREFIX, Presented, RefreshTokens};
@@ -28,7 +30,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
 use crate::base::secret::Secret;
-use crate::base::store::Tx;
+use crate::base::store::{Executor, Tx};
 
 /// How far ahead of this one the clock of whoever opened a session may be.
 const FROM_AHEAD: Duration = Duration::from_secs(86_400);
@@ -44,7 +46,7 @@ pub struct Session {
     pub client_id: Option<String>,
     /// What its tokens may be used for.
     pub scope: String,
-    /// How the user proved who they are.
+    /// How the user proved who they are: `password`, or with a second factor `password+totp`.
     pub method: String,
     /// How often it was refreshed.
     pub generation: i64,
@@ -60,6 +62,10 @@ pub struct Session {
     pub address: Option<String>,
     /// What they logged in with.
     pub user_agent: Option<String>,
+    /// When the user last proved who they are: at the login, or since.
+    pub proved_at: Timestamp,
+    /// What the application added to its tokens when it was opened.
+    pub claims: Map<String, Value>,
 }
 
 /// What a presented refresh token turned out to be.
@@ -118,6 +124,8 @@ pub(crate) async fn open(
         revoked_at: None,
         address: origin.address.map(|address| address.to_string()),
         user_agent: origin.user_agent.clone(),
+        proved_at: now,
+        claims: login.claims().clone(),
     };
     let others = settings.max_per_user.max(1) - 1;
     let mut ended = Vec::new();
@@ -126,6 +134,11 @@ pub(crate) async fn open(
     }
     sql::insert(tx, &session, origin.network().map(|network| network.to_string())).await?;
     Ok((session, ended))
+}
+
+/// A step: notes that the user of this session has just proven again who they are.
+pub(crate) async fn prove(tx: &mut Tx, id: SessionId, user: UserId, now: Timestamp) -> Result<bool, Error> {
+    Ok(sql::prove(tx, id, user, now).await? == 1)
 }
 
 /// A step: ends one session of the user, if it is not over.
@@ -162,6 +175,11 @@ pub(crate) async fn end_all(
         sql::revoke(tx, session, now).await?;
     }
     Ok(ended)
+}
+
+/// Every session of the user that is remembered, over or not, the last first.
+pub(crate) async fn every_one_of(on: &mut impl Executor, user: UserId) -> Result<Vec<Session>, Error> {
+    Ok(sql::all(on, user).await?)
 }
 
 impl Tokenhouse {
@@ -284,6 +302,32 @@ impl Tokenhouse {
     /// As [`end_session`](Self::end_session).
     pub async fn session(&self, id: SessionId) -> Result<Option<Session>, Error> {
         Ok(sql::by_id(&mut self.0.store.read().await?, id).await?)
+    }
+
+    /// Refuses a session whose user has not proven for a while who they are: before anything is changed that somebody is
+    /// logged in with.
+    ///
+    /// # Errors
+    /// `fresh_proof_required`; `token_revoked` where the session is over.
+    pub async fn require_fresh(&self, id: SessionId) -> Result<Session, Error> {
+        let now = self.0.clock.now();
+        let session = self
+            .session(id)
+            .await?
+            .filter(|session| session.revoked_at.is_none() && session.expires_at > now)
+            .ok_or_else(|| Error::new(Code::TokenRevoked, "the session of this access token is over"))?;
+        let fresh = *self.0.settings.second_factors.fresh_proof;
+        if session.proved_at > before(now, fresh) {
+            return Ok(session);
+        }
+        let max_age = [("max_age".to_owned(), fresh.as_secs().into())]
+            .into_iter()
+            .collect();
+        Err(Error::new(
+            Code::FreshProofRequired,
+            "prove again who you are, then repeat the request",
+        )
+        .with_members(max_age))
     }
 
     /// Logs out: ends the session that an access token belongs to.

@@ -189,7 +189,7 @@ impl Device {
     )
 )]
 async fn list(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Response, Error> {
-    let current = user.token().session_id()?;
+    let current = user.session_id()?;
     let devices: Vec<_> = house
         .sessions(user.id)
         .await?

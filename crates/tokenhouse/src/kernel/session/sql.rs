@@ -1,6 +1,7 @@
 //! The memory of sessions.
 
 use jiff::Timestamp;
+use serde_json::Map;
 
 use super::{Ended, Seen, Session};
 use crate::base::id::{SessionId, UserId};
@@ -10,7 +11,7 @@ use crate::kernel::account::{self, User};
 macro_rules! columns {
     () => {
         "id, user_id, client_id, scope, method, generation, created_at, rotated_at, expires_at, revoked_at, address, \
-         user_agent"
+         user_agent, proved_at, claims"
     };
 }
 
@@ -29,6 +30,11 @@ impl FromRow for Session {
             revoked_at: row.get(9)?,
             address: row.get(10)?,
             user_agent: row.get(11)?,
+            proved_at: row.get(12)?,
+            claims: match row.get::<Option<String>>(13)? {
+                None => Map::new(),
+                Some(_) => row.json(13)?,
+            },
         })
     }
 }
@@ -44,8 +50,8 @@ impl FromRow for Seen {
 
 const INSERT: &str = "
     INSERT INTO sessions (id, user_id, client_id, scope, method, generation, created_at, rotated_at, expires_at,
-                          address, network, user_agent)
-    VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11)";
+                          address, network, user_agent, proved_at, claims)
+    VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 pub(super) async fn insert(
     on: &mut impl Executor,
@@ -64,8 +70,25 @@ pub(super) async fn insert(
         .bind(session.address.as_deref())
         .bind(network)
         .bind(session.user_agent.as_deref())
+        .bind(session.proved_at)
+        .bind((!session.claims.is_empty()).then(|| serde_json::json!(session.claims).to_string()))
         .execute(on)
         .await
+}
+
+const PROVE: &str = "
+    UPDATE sessions
+    SET proved_at = $1
+    WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL AND expires_at > $1";
+
+/// The user of this session has just proven again who they are.
+pub(super) async fn prove(
+    on: &mut impl Executor,
+    id: SessionId,
+    user: UserId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    query(PROVE).bind(now).bind(id).bind(user).execute(on).await
 }
 
 const ROTATE: &str = concat!(
@@ -99,6 +122,21 @@ pub(super) async fn by_id(on: &mut impl Executor, id: SessionId) -> Result<Optio
     query(BY_ID).bind(id).optional(on).await
 }
 
+const TOUCH: &str = "
+    UPDATE sessions
+    SET rotated_at = $1
+    WHERE id = $2 AND revoked_at IS NULL AND rotated_at <= $3";
+
+/// Notes that the session was used, unless that was noted since `before`.
+pub(super) async fn touch(
+    on: &mut impl Executor,
+    id: SessionId,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    query(TOUCH).bind(now).bind(id).bind(before).execute(on).await
+}
+
 const LIVE: &str = concat!(
     "SELECT ",
     columns!(),
@@ -116,6 +154,17 @@ pub(super) async fn live(
     now: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
     query(LIVE).bind(user).bind(now).bind(idle_since).all(on).await
+}
+
+const ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions WHERE user_id = $1 ORDER BY id DESC"
+);
+
+/// Every session of the user that is remembered, over or not.
+pub(super) async fn all(on: &mut impl Executor, user: UserId) -> Result<Vec<Session>, StoreError> {
+    query(ALL).bind(user).all(on).await
 }
 
 const BEYOND: &str = "

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokenhouse::base::store::{FromRow, Query};
+use tokenhouse::mail::Message;
 use tokenhouse::testing::{PASSWORD, TestHouse};
 use tokenhouse::{Builder, Tokenhouse};
 use tower::ServiceExt;
@@ -112,6 +113,41 @@ impl Tokens {
     }
 }
 
+/// What somebody who reads a mail has of it.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub to: String,
+    pub subject: String,
+    pub text: String,
+    pub link: String,
+    pub token: String,
+    pub code: String,
+}
+
+impl Letter {
+    pub fn of(mail: &Message) -> Self {
+        let link = mail
+            .text
+            .lines()
+            .find(|line| line.starts_with("http") && line.contains("?token="));
+        let link = link.unwrap_or_default().to_owned();
+        let token = link.split_once("?token=").map(|(_, token)| token.to_owned());
+        let digits = |line: &str| {
+            let (_, code) = line.rsplit_once(": ")?;
+            let is_code = code.len() == 9 && code.bytes().all(|b| b.is_ascii_digit() || b == b' ');
+            is_code.then(|| code.to_owned())
+        };
+        Self {
+            to: mail.to.clone(),
+            subject: mail.subject.clone(),
+            text: mail.text.clone(),
+            token: token.unwrap_or_default(),
+            code: mail.text.lines().find_map(digits).unwrap_or_default(),
+            link,
+        }
+    }
+}
+
 impl Api {
     pub async fn on(place: &Place) -> Self {
         Self::with(place, |builder| builder).await
@@ -134,6 +170,26 @@ impl Api {
             builder.configure(|settings| settings.rate_limit.account_enabled = false)
         })
         .await
+    }
+
+    /// The mails sent since the last call.
+    pub async fn mails(&self) -> Vec<Message> {
+        self.test.mails().await
+    }
+
+    /// The one mail sent since the last call, which must be of this kind and go to this address.
+    #[track_caller]
+    pub fn mail(&self, kind: &str, to: &str) -> impl Future<Output = Letter> {
+        let (kind, to, at) = (kind.to_owned(), to.to_owned(), std::panic::Location::caller());
+        async move {
+            let mails = self.mails().await;
+            let found: Vec<_> = mails
+                .iter()
+                .map(|mail| (mail.kind.as_str(), mail.to.as_str()))
+                .collect();
+            assert_eq!(found, [(kind.as_str(), to.as_str())], "{at}");
+            Letter::of(&mails[0])
+        }
     }
 
     pub fn house(&self) -> &Tokenhouse {

@@ -64,6 +64,23 @@ impl Door {
         doors
     }
 
+    /// What a token alone does not do here: there is nothing set up yet that could be shown or taken away.
+    pub fn needs_more(&self) -> bool {
+        matches!(
+            (self.method.as_str(), self.path.as_str()),
+            (
+                "POST",
+                "/auth/reauthenticate"
+                    | "/auth/reauthenticate/passkey/begin"
+                    | "/auth/reauthenticate/passkey/finish"
+                    | "/users/me/totp/confirm"
+                    | "/users/me/passkeys/finish"
+                    | "/users/me/recovery-codes"
+            ) | ("DELETE", "/users/me/totp")
+                | ("PATCH" | "DELETE", "/users/me/passkeys/{id}")
+        )
+    }
+
     pub fn name(&self) -> String {
         format!("{} {} ({:?})", self.method, self.path, self.slot)
     }
@@ -82,6 +99,12 @@ impl Door {
             ("POST", "/users/me/password") => {
                 json!({ "current_password": PASSWORD, "new_password": "another long password" })
             }
+            ("POST", "/auth/reauthenticate/password") => json!({ "password": PASSWORD }),
+            ("POST", "/auth/reauthenticate" | "/users/me/totp/confirm") => json!({ "code": "000000" }),
+            ("POST", "/auth/reauthenticate/passkey/finish" | "/users/me/passkeys/finish") => {
+                json!({ "credential": {} })
+            }
+            ("PATCH", "/users/me/passkeys/{id}") => json!({ "name": "was here" }),
             _ => Value::Null,
         }
     }

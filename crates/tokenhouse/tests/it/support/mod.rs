@@ -1,9 +1,12 @@
 //! What the tests stand on.
 
 pub mod api;
+pub mod authenticator;
+pub mod browser;
 pub mod doors;
 pub mod postgres;
 pub mod proxy;
+pub mod smtp;
 
 use tempfile::TempDir;
 use tokenhouse::base::store::{EngineKind, Store, StoreOptions};

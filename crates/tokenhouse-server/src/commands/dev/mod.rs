@@ -1,11 +1,14 @@
 //! `tokenhouse dev`: everything on this machine, nothing to configure.
 
+mod mailbox;
+
 use std::path::Path;
 
 use clap::Args;
 use tokenhouse::{Secret, Tokenhouse};
 use tokio::time::Instant;
 
+use self::mailbox::Mailbox;
 use super::{build, host_of, is_loopback, load, runtime};
 use crate::config::{Config, Places};
 use crate::failure::Failure;
@@ -17,8 +20,8 @@ pub(super) const DATABASE: &str = "tokenhouse-data/tokenhouse.db";
 
 /// Run on this machine, for development: nothing to configure.
 ///
-/// Listens on a loopback address only, keeps accounts and keys in ./tokenhouse-data, and prints a request to begin
-/// with. Everything can be configured as for `serve`. Delete the folder to begin anew.
+/// Listens on a loopback address only, keeps accounts and keys in ./tokenhouse-data, catches all mail and shows it at
+/// /dev/mail, and prints a request to begin with. Everything can be configured as for `serve`. Delete the folder to begin anew.
 #[derive(Args)]
 pub(crate) struct Dev {
     /// The port; 0 takes a free one [default: 8080]
@@ -59,9 +62,11 @@ async fn run(mut config: Config) -> Result<Instant, Failure> {
         })?;
         config.settings.database_url = Secret::from(format!("sqlite://{DATABASE}"));
     }
-    let house = build(&config, Tokenhouse::builder()).await?;
+    // Whatever the configuration says: nobody is to get mail from a machine that something is tried out on.
+    let mailbox = Mailbox::default();
+    let house = build(&config, Tokenhouse::builder().mailer(mailbox.catch())).await?;
     println!("{}", banner(&config, port));
-    serve::serve(house, listener, &config.server, signals).await
+    serve::serve(house, listener, &config.server, signals, mailbox.routes()).await
 }
 
 fn make_private(folder: &Path) -> std::io::Result<()> {
@@ -90,7 +95,7 @@ fn banner(config: &Config, port: u16) -> String {
         String::new()
     };
     format!(
-        "\n  Tokenhouse  {address}{docs}\n  Data        {place}\n\n  Try it:\n\n    \
+        "\n  Tokenhouse  {address}{docs}\n  Mail        {address}/dev/mail\n  Data        {place}\n\n  Try it:\n\n    \
          curl {address}/auth/signup -H 'content-type: application/json' \
          -d '{{\"email\":\"ada@example.org\",\"password\":\"correct horse battery staple\"}}'\n\n  \
          Ctrl-C stops it.\n"

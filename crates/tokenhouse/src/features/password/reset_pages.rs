@@ -1,0 +1,85 @@
+//! The pages of a forgotten password.
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use http::Uri;
+
+use crate::base::error::Error;
+use crate::base::secret::Secret;
+use crate::kernel::house::Tokenhouse;
+use crate::kernel::mailbox::RESET;
+use crate::kernel::pages::{AskPage, FormState, FromMailPage, Posted, Visit, done, given, query};
+use crate::kernel::ticket::Key;
+
+pub(super) fn routes() -> Router<Tokenhouse> {
+    Router::new()
+        .route("/account/forgot", get(show_ask).post(ask))
+        .route("/account/reset", get(show).post(reset))
+}
+
+fn ask_page(form: FormState) -> AskPage {
+    AskPage {
+        kind: "reset",
+        action: "/forgot",
+        form,
+    }
+}
+
+fn page(visit: &Visit) -> FromMailPage {
+    FromMailPage {
+        kind: "reset",
+        action: "/reset",
+        again: Some("/forgot"),
+        password_min: Some(visit.house.settings().passwords.min_length),
+        ..FromMailPage::default()
+    }
+}
+
+/// `GET /account/forgot`
+async fn show_ask(visit: Visit) -> Result<Response, Error> {
+    ask_page(FormState::default()).show(&visit)
+}
+
+/// `POST /account/forgot`
+async fn ask(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
+    let email = fields.take_optional("email").unwrap_or_default();
+    let typed = FormState::with([("email", Some(email.clone()))]);
+    match visit.house.forgot_password(&email, &visit.origin).await {
+        Ok(()) => FromMailPage {
+            asked: true,
+            form: typed,
+            ..page(&visit)
+        }
+        .show(&visit),
+        Err(error) => ask_page(typed.failed(&visit, error)?).show(&visit),
+    }
+}
+
+/// `GET /account/reset`
+async fn show(visit: Visit, uri: Uri) -> Result<Response, Error> {
+    let token = query(&uri, "token");
+    let over = match &token {
+        Some(token) => {
+            let key = Key::of(&Secret::from(token.as_str()));
+            visit.house.peek_ticket(RESET, &key).await?.is_none()
+        }
+        None => false,
+    };
+    FromMailPage {
+        token,
+        over,
+        ..page(&visit)
+    }
+    .show(&visit)
+}
+
+/// `POST /account/reset`
+async fn reset(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
+    let new = Secret::from(fields.take_optional("new_password").unwrap_or_default());
+    let (presented, page) = given(&mut fields, page(&visit));
+    match visit.house.reset_password(&presented, &new, &visit.origin).await {
+        Ok(()) => Ok(done(&visit, "/account/sign-in", "password_reset")),
+        Err(error) => page.failed(&visit, error),
+    }
+}

@@ -1,0 +1,285 @@
+//! The address of an account: verified, changed, taken back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokenhouse::Settings;
+use tokenhouse::settings::Period;
+use tokenhouse::testing::PASSWORD;
+
+use crate::on_both_engines;
+use crate::support::Place;
+use crate::support::api::{Answer, Api, Letter, Tokens, contend, count, faults};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn configured(place: &Place, change: impl FnOnce(&mut Settings)) -> Api {
+    Api::with(place, |builder| builder.configure(change)).await
+}
+
+async fn verify(api: &Api, body: Value) -> Answer {
+    api.post("/auth/email/verify", None, body).await
+}
+
+async fn ask_to_change(api: &Api, tokens: &Tokens, new: &str) -> Answer {
+    let body = json!({ "new_email": new, "password": PASSWORD });
+    api.post("/users/me/email", Some(&tokens.access), body).await
+}
+
+async fn confirm(api: &Api, letter: &Letter) -> Answer {
+    api.post("/auth/email/change", None, json!({ "token": letter.token }))
+        .await
+}
+
+async fn email_of(api: &Api, tokens: &Tokens) -> (Value, bool) {
+    let me = api.me(&tokens.access).await.is(200).json();
+    (me["email"].clone(), me["email_verified"] == json!(true))
+}
+
+/// Somebody whose address is verified.
+async fn verified(api: &Api, email: &str) -> Tokens {
+    let tokens = api.signup(email).await;
+    let letter = api.mail("verify", email).await;
+    verify(api, json!({ "token": letter.token })).await.is(204);
+    tokens
+}
+
+on_both_engines! {
+    async fn a_sign_up_verifies_its_address_by_link_or_by_code(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = api.signup("Ada@example.org").await;
+        let letter = api.mail("verify", "Ada@example.org").await;
+        assert!(letter.link.starts_with("http://localhost:8080/account/verify?token="), "{letter:?}");
+        assert!(letter.token.len() == 43 && letter.code.len() == 9, "{letter:?}");
+        assert_eq!(email_of(&api, &ada).await, (json!("Ada@example.org"), false));
+        verify(&api, json!({ "token": letter.token })).await.is(204);
+        assert_eq!(email_of(&api, &ada).await, (json!("Ada@example.org"), true));
+        verify(&api, json!({ "token": letter.token })).await.problem(401, "ticket_invalid");
+        verify(&api, json!({ "email": "ada@example.org", "code": letter.code })).await.problem(401, "ticket_invalid");
+
+        let eve = api.signup("eve@example.org").await;
+        let letter = api.mail("verify", "eve@example.org").await;
+        let typed = letter.code.replace(' ', "-");
+        verify(&api, json!({ "email": "EVE@example.org", "code": typed })).await.is(204);
+        assert!(email_of(&api, &eve).await.1);
+        verify(&api, json!({ "token": letter.token })).await.problem(401, "ticket_invalid");
+    }
+
+    async fn what_is_sent_to_verify_must_be_a_token_or_an_address_with_a_code(place: &Place) {
+        let api = Api::on(place).await;
+        let fault = |pointer: &str, code: &str| (pointer.to_owned(), code.to_owned());
+        assert_eq!(faults(&verify(&api, json!({})).await), [fault("/token", "missing")]);
+        assert_eq!(faults(&verify(&api, json!({ "code": "1" })).await), [fault("/email", "missing")]);
+        assert_eq!(faults(&verify(&api, json!({ "email": "a@b.cc" })).await), [fault("/code", "missing")]);
+        assert_eq!(
+            faults(&verify(&api, json!({ "token": "x", "email": "a@b.cc", "code": "1" })).await),
+            [fault("/code", "ambiguous"), fault("/email", "ambiguous")]
+        );
+        for token in ["", "x", "\u{0}", &"a".repeat(43), &"a".repeat(10_000)] {
+            verify(&api, json!({ "token": token })).await.problem(401, "ticket_invalid");
+        }
+        for email in ["", "\u{0}", "nobody@example.org"] {
+            let answer = verify(&api, json!({ "email": email, "code": "1234 5678" })).await;
+            answer.problem(401, "ticket_invalid");
+        }
+    }
+
+    async fn a_mail_can_be_asked_for_again_until_the_address_is_verified(place: &Place) {
+        let api = Api::on(place).await;
+        api.signup("ada@example.org").await;
+        let first = api.mail("verify", "ada@example.org").await;
+        let ask = || api.post("/auth/email/verify/request", None, json!({ "email": "ada@example.org" }));
+        ask().await.is(202);
+        let second = api.mail("verify", "ada@example.org").await;
+        // The newer code is the one that can be typed, either link works.
+        verify(&api, json!({ "email": "ada@example.org", "code": first.code })).await.problem(401, "ticket_invalid");
+        verify(&api, json!({ "token": first.token })).await.is(204);
+        verify(&api, json!({ "token": second.token })).await.problem(401, "ticket_invalid");
+        ask().await.is(202);
+        assert!(api.mails().await.is_empty());
+    }
+
+    async fn a_link_lives_a_day_and_outlives_a_change_of_password(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = api.signup("ada@example.org").await;
+        let letter = api.mail("verify", "ada@example.org").await;
+        api.change_password(&ada.access, PASSWORD, "another long password").await.is(204);
+        api.mail("password_changed", "ada@example.org").await;
+        api.test.advance(23 * HOUR);
+        verify(&api, json!({ "token": letter.token })).await.is(204);
+        api.signup("eve@example.org").await;
+        let letter = api.mail("verify", "eve@example.org").await;
+        api.test.advance(24 * HOUR);
+        verify(&api, json!({ "token": letter.token })).await.problem(401, "ticket_invalid");
+    }
+
+    async fn where_an_address_must_be_verified_nobody_gets_in_before(place: &Place) {
+        let api = configured(place, |settings| settings.signup.require_verified_email = true).await;
+        let body = json!({ "email": "ada@example.org", "password": PASSWORD });
+        let answer = api.post("/auth/signup", None, body.clone()).await.is(202);
+        assert!(answer.json().get("access_token").is_none());
+        let letter = api.mail("verify", "ada@example.org").await;
+        api.guess("ada@example.org", PASSWORD).await.problem(403, "email_unverified");
+        // Only to those who know the password.
+        api.guess("ada@example.org", "a wrong password").await.problem(401, "invalid_credentials");
+        verify(&api, json!({ "token": letter.token })).await.is(204);
+        api.login("ada@example.org").await;
+    }
+
+    async fn only_some_domains_may_sign_up(place: &Place) {
+        let api = configured(place, |settings| settings.signup.allowed_domains = vec!["Example.org".to_owned()]).await;
+        let ada = verified(&api, "ada@EXAMPLE.org").await;
+        for email in ["eve@example.com", "eve@sub.example.org", "eve@evilexample.org", "eve@example.org.evil.com"] {
+            let body = json!({ "email": email, "password": PASSWORD });
+            let answer = api.post("/auth/signup", None, body).await;
+            assert_eq!(faults(&answer), [("/email".to_owned(), "email_domain_not_allowed".to_owned())], "{email}");
+            let answer = ask_to_change(&api, &ada, email).await;
+            assert_eq!(faults(&answer), [("/new_email".to_owned(), "email_domain_not_allowed".to_owned())]);
+        }
+    }
+
+    async fn an_address_changes_when_the_new_one_confirms_and_the_old_one_is_told(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = verified(&api, "ada@example.org").await;
+        ask_to_change(&api, &ada, "new@example.org").await.is(202);
+        let letter = api.mail("change", "new@example.org").await;
+        assert_eq!(email_of(&api, &ada).await.0, "ada@example.org");
+        confirm(&api, &letter).await.is(204);
+        let told = api.mail("changed", "ada@example.org").await;
+        assert!(told.text.contains("new@example.org") && told.code.is_empty(), "{told:?}");
+        assert_eq!(email_of(&api, &ada).await, (json!("new@example.org"), true));
+        confirm(&api, &letter).await.problem(401, "ticket_invalid");
+        api.guess("ada@example.org", PASSWORD).await.problem(401, "invalid_credentials");
+        api.login("new@example.org").await;
+        // Whoever signs up with the old one gets an account of their own.
+        api.signup("ada@example.org").await;
+        api.post("/auth/email/undo", None, json!({ "token": told.token })).await.problem(409, "email_taken");
+    }
+
+    async fn an_address_is_confirmed_by_code_too(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = verified(&api, "ada@example.org").await;
+        ask_to_change(&api, &ada, "new@example.org").await.is(202);
+        let letter = api.mail("change", "new@example.org").await;
+        let code = |email: &str| json!({ "email": email, "code": letter.code });
+        api.post("/auth/email/change", None, code("ada@example.org")).await.problem(401, "ticket_invalid");
+        api.post("/auth/email/change", None, code("new@example.org")).await.is(204);
+        assert_eq!(email_of(&api, &ada).await.0, "new@example.org");
+    }
+
+    async fn asking_for_another_address_takes_the_password_and_a_free_one(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = verified(&api, "ada@example.org").await;
+        api.signup("eve@example.org").await;
+        api.mails().await;
+        let wrong = json!({ "new_email": "new@example.org", "password": "a wrong password" });
+        api.post("/users/me/email", Some(&ada.access), wrong).await.problem(401, "invalid_credentials");
+        ask_to_change(&api, &ada, "EVE@example.org").await.problem(409, "email_taken");
+        assert_eq!(faults(&ask_to_change(&api, &ada, "ADA@example.org").await), [("/new_email".to_owned(), "email_unchanged".to_owned())]);
+        assert_eq!(faults(&ask_to_change(&api, &ada, "nonsense").await), [("/new_email".to_owned(), "email_invalid".to_owned())]);
+        assert!(api.mails().await.is_empty());
+    }
+
+    async fn where_it_is_not_told_the_owner_of_the_address_is(place: &Place) {
+        let api = configured(place, |settings| settings.signup.reveal_taken = false).await;
+        for email in ["ada@example.org", "eve@example.org"] {
+            api.post("/auth/signup", None, json!({ "email": email, "password": PASSWORD })).await.is(202);
+        }
+        api.mails().await;
+        let ada = api.login("ada@example.org").await;
+        let free = ask_to_change(&api, &ada, "free@example.org").await.is(202);
+        api.mail("change", "free@example.org").await;
+        let taken = ask_to_change(&api, &ada, "eve@example.org").await.is(202);
+        let letter = api.mail("change_attempt", "eve@example.org").await;
+        assert_eq!((letter.link.as_str(), letter.code.as_str()), ("", ""));
+        assert_eq!(free.body, taken.body);
+    }
+
+    async fn whoever_lost_an_address_takes_it_back_and_the_thief_is_out(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = verified(&api, "ada@example.org").await;
+        // Somebody who knows the password moves the account away, twice.
+        ask_to_change(&api, &ada, "thief@example.org").await.is(202);
+        confirm(&api, &api.mail("change", "thief@example.org").await).await.is(204);
+        let undo = api.mail("changed", "ada@example.org").await;
+        api.test.advance(HOUR);
+        let thief = api.login("thief@example.org").await;
+        ask_to_change(&api, &thief, "lair@example.org").await.is(202);
+        confirm(&api, &api.mail("change", "lair@example.org").await).await.is(204);
+        let thiefs_undo = api.mail("changed", "thief@example.org").await;
+
+        api.post("/auth/email/undo", None, json!({ "token": undo.token })).await.is(204);
+        let reset = api.mail("reset", "ada@example.org").await;
+        api.me(&thief.access).await.problem(401, "token_revoked");
+        api.guess("ada@example.org", PASSWORD).await.problem(401, "invalid_credentials");
+        api.guess("lair@example.org", PASSWORD).await.problem(401, "invalid_credentials");
+        for token in [&undo.token, &thiefs_undo.token] {
+            api.post("/auth/email/undo", None, json!({ "token": token })).await.problem(401, "ticket_invalid");
+        }
+        let body = json!({ "token": reset.token, "new_password": "another long password" });
+        api.post("/auth/password/reset", None, body).await.is(204);
+        api.guess("ada@example.org", "another long password").await.is(200);
+    }
+
+    async fn an_address_that_was_never_verified_gets_no_link_back(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = api.signup("mistyped@example.org").await;
+        api.mails().await;
+        ask_to_change(&api, &ada, "ada@example.org").await.is(202);
+        confirm(&api, &api.mail("change", "ada@example.org").await).await.is(204);
+        let told = api.mail("moved", "mistyped@example.org").await;
+        assert_eq!(told.link, "");
+        assert!(!told.text.contains("ada@example.org"), "{told:?}");
+    }
+
+    async fn a_change_that_was_asked_for_ends_with_the_next_change_of_password(place: &Place) {
+        let api = configured(place, |settings| settings.links.undo = Period::seconds(0)).await;
+        let ada = verified(&api, "ada@example.org").await;
+        ask_to_change(&api, &ada, "new@example.org").await.is(202);
+        let letter = api.mail("change", "new@example.org").await;
+        api.change_password(&ada.access, PASSWORD, "another long password").await.is(204);
+        confirm(&api, &letter).await.problem(401, "ticket_invalid");
+        assert_eq!(email_of(&api, &ada).await.0, "ada@example.org");
+    }
+
+    async fn of_sixteen_who_follow_one_link_one_is_first(place: &Place) {
+        let api = Arc::new(Api::on(place).await);
+        let ada = verified(&api, "ada@example.org").await;
+        ask_to_change(&api, &ada, "new@example.org").await.is(202);
+        let letter = api.mail("change", "new@example.org").await;
+        let answers = contend(16, |number| {
+            let (api, letter) = (Arc::clone(&api), letter.clone());
+            async move {
+                if number % 2 == 0 {
+                    confirm(&api, &letter).await
+                } else {
+                    // At most four of them, since a code has five tries.
+                    let code = if number < 8 { letter.code.as_str() } else { "" };
+                    api.post("/auth/email/change", None, json!({ "email": letter.to, "code": code })).await
+                }
+            }
+        })
+        .await;
+        assert_eq!((count(&answers, 204), count(&answers, 401)), (1, 15));
+        api.mail("changed", "ada@example.org").await;
+    }
+
+    async fn of_sixteen_who_want_one_address_one_gets_it(place: &Place) {
+        let api = Arc::new(Api::on(place).await);
+        let mut letters = Vec::new();
+        for number in 0..4 {
+            let user = verified(&api, &format!("user{number}@example.org")).await;
+            ask_to_change(&api, &user, "new@example.org").await.is(202);
+            letters.push(api.mail("change", "new@example.org").await);
+        }
+        let letters = Arc::new(letters);
+        let answers = contend(16, |number| {
+            let (api, letters) = (Arc::clone(&api), Arc::clone(&letters));
+            async move { confirm(&api, &letters[number % 4]).await }
+        })
+        .await;
+        assert_eq!(count(&answers, 204), 1, "{answers:?}");
+        assert_eq!(api.house().users(None, 10).await.unwrap().iter().filter(|user| user.email.as_deref() == Some("new@example.org")).count(), 1);
+    }
+}

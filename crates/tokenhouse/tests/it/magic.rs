@@ -1,0 +1,111 @@
+//! Logging in by mail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokenhouse::testing::PASSWORD;
+
+use crate::on_both_engines;
+use crate::support::api::{Answer, Api, Letter, Tokens, contend, count};
+
+async fn ask(api: &Api, email: &str) -> Answer {
+    api.post("/auth/magic/request", None, json!({ "email": email }))
+        .await
+}
+
+async fn enter(api: &Api, letter: &Letter) -> Answer {
+    api.post("/auth/magic", None, json!({ "token": letter.token }))
+        .await
+}
+
+/// A mail to somebody whose address is verified.
+async fn mailed(api: &Api, email: &str) -> Letter {
+    api.signup(email).await;
+    let letter = api.mail("verify", email).await;
+    api.post("/auth/email/verify", None, json!({ "token": letter.token }))
+        .await
+        .is(204);
+    ask(api, email).await.is(202);
+    api.mail("magic", email).await
+}
+
+on_both_engines! {
+    async fn a_link_or_a_code_logs_in_once(place: &Place) {
+        let api = Api::on(place).await;
+        let letter = mailed(&api, "ada@example.org").await;
+        let answer = enter(&api, &letter).await.is(200);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let tokens = Tokens::of(&answer);
+        let devices = api.sessions(&tokens.access).await;
+        assert!(devices.iter().any(|device| device["method"] == "magic" && device["current"] == true), "{devices:?}");
+        enter(&api, &letter).await.problem(401, "ticket_invalid");
+
+        ask(&api, "ada@example.org").await.is(202);
+        let letter = api.mail("magic", "ada@example.org").await;
+        let body = json!({ "email": "Ada@Example.org", "code": letter.code.replace(' ', "") });
+        api.post("/auth/magic", None, body.clone()).await.is(200);
+        api.post("/auth/magic", None, body).await.problem(401, "ticket_invalid");
+        enter(&api, &letter).await.problem(401, "ticket_invalid");
+    }
+
+    async fn a_link_lives_a_quarter_of_an_hour_and_ends_with_a_change_of_password(place: &Place) {
+        let api = Api::on(place).await;
+        let letter = mailed(&api, "ada@example.org").await;
+        api.test.advance(Duration::from_secs(15 * 60));
+        enter(&api, &letter).await.problem(401, "ticket_invalid");
+        ask(&api, "ada@example.org").await.is(202);
+        let letter = api.mail("magic", "ada@example.org").await;
+        let ada = api.login("ada@example.org").await;
+        api.change_password(&ada.access, PASSWORD, "another long password").await.is(204);
+        enter(&api, &letter).await.problem(401, "ticket_invalid");
+    }
+
+    /// The account may have been opened by somebody else, who waits with its password for its owner to come.
+    async fn an_address_that_was_never_verified_is_verified_first(place: &Place) {
+        let api = Api::on(place).await;
+        api.signup("ada@example.org").await;
+        api.mails().await;
+        ask(&api, "ada@example.org").await.is(202);
+        let letter = api.mail("verify", "ada@example.org").await;
+        enter(&api, &letter).await.problem(401, "ticket_invalid");
+        api.post("/auth/email/verify", None, json!({ "token": letter.token })).await.is(204);
+        ask(&api, "ada@example.org").await.is(202);
+        enter(&api, &api.mail("magic", "ada@example.org").await).await.is(200);
+    }
+
+    async fn a_disabled_account_is_not_entered(place: &Place) {
+        let api = Api::on(place).await;
+        let letter = mailed(&api, "ada@example.org").await;
+        let user = api.house().user_by_name("ada@example.org").await.unwrap().unwrap();
+        api.house().set_user_active(user.id, false).await.unwrap();
+        enter(&api, &letter).await.problem(401, "ticket_invalid");
+    }
+
+    async fn of_sixteen_who_follow_one_link_one_is_in(place: &Place) {
+        let api = Arc::new(Api::on(place).await);
+        let letter = mailed(&api, "ada@example.org").await;
+        let answers = contend(16, |_| {
+            let (api, letter) = (Arc::clone(&api), letter.clone());
+            async move { enter(&api, &letter).await }
+        })
+        .await;
+        assert_eq!((count(&answers, 200), count(&answers, 401)), (1, 15));
+    }
+
+    async fn a_feature_that_is_switched_off_has_no_door(place: &Place) {
+        let api = Api::with(place, |builder| {
+            builder.configure(|settings| {
+                settings.features.magic = false;
+                settings.features.email = false;
+            })
+        })
+        .await;
+        ask(&api, "ada@example.org").await.problem(404, "not_found");
+        api.post("/auth/email/verify", None, json!({ "token": "x" })).await.problem(404, "not_found");
+        api.signup("ada@example.org").await;
+        assert!(api.mails().await.is_empty(), "what could not be followed is not sent");
+        api.post("/auth/password/forgot", None, json!({ "email": "ada@example.org" })).await.is(202);
+        api.mail("reset", "ada@example.org").await;
+    }
+}
