@@ -115,7 +115,7 @@ describe("attacks on the pages", { timeout: 300_000 }, () => {
     const own = address();
     // Whoever notices nothing and signs in as themselves is themselves, in a session that the attacker does not have.
     await page.goto(`${house.url}/account/sign-out`);
-    await page.locator("main").getByRole("button", { name: "Sign out" }).click();
+    await page.locator("main").getByRole("button", { name: "Sign out", exact: true }).click();
     await signUp(page, house.url, own);
     const after = (await victim.cookies()).find((cookie) => cookie.name === "tokenhouse");
     assert.notEqual(after.value, planted.value);
@@ -151,7 +151,7 @@ describe("attacks on the pages", { timeout: 300_000 }, () => {
       await page.goto(`${house.url}/account/sign-in?return_to=${encodeURIComponent(there)}`);
       await page.getByLabel("E-mail address").fill(email);
       await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("button", { name: "Sign in", exact: true }).click();
       await page.waitForURL((url) => !url.pathname.endsWith("/sign-in"));
       assert.equal(new URL(page.url()).origin, house.url, there);
       await victim.close();

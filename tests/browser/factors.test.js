@@ -1,34 +1,9 @@
 // Second factors in a real browser: the pages, and what Chromium's own WebAuthn sends.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { address, PASSWORD, signUp } from "./pages.js";
+import { address, codeOf, PASSWORD, signUp, virtualAuthenticator } from "./pages.js";
 import { browser as launch, house as start, watchedPage } from "./support.js";
-
-// RFC 6238, as an app does it.
-function codeOf(secret, seconds) {
-  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-  const bits = [...secret.replace(/\s/g, "")].map((letter) => alphabet.indexOf(letter).toString(2).padStart(5, "0")).join("");
-  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
-  const step = Buffer.alloc(8);
-  step.writeBigUInt64BE(BigInt(Math.floor(seconds / 30)));
-  const mac = createHmac("sha1", key).update(step).digest();
-  const number = mac.readUInt32BE(mac[19] & 15) & 0x7fffffff;
-  return String(number % 1_000_000).padStart(6, "0");
-}
-
-async function virtualAuthenticator(page, options = {}) {
-  const session = await page.context().newCDPSession(page);
-  await session.send("WebAuthn.enable");
-  const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", {
-    options: {
-      protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
-      automaticPresenceSimulation: true, ...options,
-    },
-  });
-  return { session, authenticatorId };
-}
 
 async function signOut(page) {
   await page.getByRole("button", { name: "Sign out", exact: true }).first().click();
@@ -62,7 +37,7 @@ describe("second factors", { timeout: 300_000 }, () => {
     await page.getByRole("link", { name: "Set up an authenticator app" }).click();
     const secret = await page.locator(".secret").innerText();
     const confirmed = Date.now() / 1000;
-    await page.getByLabel("Code").fill(codeOf(secret, confirmed));
+    await page.getByRole("textbox", { name: "Code", exact: true }).fill(codeOf(secret, confirmed));
     await page.getByRole("button", { name: "Begin to use it" }).click();
     const codes = await page.locator("#codes li").allInnerTexts();
     assert.equal(codes.length, 10);
@@ -72,7 +47,7 @@ describe("second factors", { timeout: 300_000 }, () => {
 
     await password(page, house.url, email);
     // One step ahead, as that of this half minute is used.
-    await page.getByLabel("Code").fill(codeOf(secret, confirmed + 30));
+    await page.getByRole("textbox", { name: "Code", exact: true }).fill(codeOf(secret, confirmed + 30));
     await page.getByRole("button", { name: "Continue" }).first().click();
     await page.waitForURL(`${house.url}/account`);
     await signOut(page);

@@ -1,6 +1,8 @@
 // Every page there is, each in the states that a person can see it in. Whoever adds a page adds it here, and it has its
 // screenshots, its look by axe-core, its weight and its manners tested.
 
+import { createHmac } from "node:crypto";
+
 export const PASSWORD = "correct horse battery staple";
 
 export const address = () => `ada-${crypto.randomUUID().slice(0, 8)}@example.org`;
@@ -17,9 +19,48 @@ export async function signIn(page, url, email, password = PASSWORD) {
   await page.goto(`${url}/account/sign-in`);
   await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password", { exact: true }).fill(password);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.waitForURL(`${url}/account`);
 }
+
+// RFC 6238, as an app does it.
+export function codeOf(secret, seconds) {
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  const bits = [...secret.replace(/\s/g, "")].map((letter) => alphabet.indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(seconds / 30)));
+  const mac = createHmac("sha1", key).update(step).digest();
+  const number = mac.readUInt32BE(mac[19] & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, "0");
+}
+
+export async function virtualAuthenticator(page, options = {}) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("WebAuthn.enable");
+  const { authenticatorId } = await session.send("WebAuthn.addVirtualAuthenticator", {
+    options: {
+      protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
+      automaticPresenceSimulation: true, ...options,
+    },
+  });
+  return { session, authenticatorId };
+}
+
+// The last mail to this address that is wanted and none of `seen`: one with a link, where nothing else is said. Only
+// `tokenhouse dev` shows it.
+export async function mailTo(url, email, seen = [], wanted = (mail) => mail.link) {
+  const until = Date.now() + 20_000;
+  while (Date.now() < until) {
+    const mails = await (await fetch(`${url}/dev/mail.json`)).json();
+    const found = mails.find((mail) => mail.to === email && !seen.includes(mail.id) && wanted(mail));
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`no mail for ${email}`);
+}
+
+export const showsMail = async (url) => (await fetch(`${url}/dev/mail.json`)).ok;
 
 // Walks through all pages; `look(name)` is called at each.
 export async function everyPage(page, url, look) {
@@ -28,7 +69,7 @@ export async function everyPage(page, url, look) {
   await look("sign-in");
   await page.getByLabel("E-mail address").fill(email);
   await page.getByLabel("Password", { exact: true }).fill("a wrong password");
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("alert").waitFor();
   await look("sign-in-wrong");
 
@@ -66,6 +107,31 @@ export async function everyPage(page, url, look) {
   await page.locator(".error").first().waitFor();
   await look("password-wrong");
 
+  await page.goto(`${url}/account/totp`);
+  await look("totp");
+  const secret = await page.locator(".secret").innerText();
+  await page.getByRole("textbox", { name: "Code", exact: true }).fill("000000");
+  await page.getByRole("button", { name: "Begin to use it" }).click();
+  await page.locator(".error, [role=alert]").first().waitFor();
+  await look("totp-wrong");
+  await page.getByRole("textbox", { name: "Code", exact: true }).fill(codeOf(secret, Date.now() / 1000));
+  await page.getByRole("button", { name: "Begin to use it" }).click();
+  await page.locator("#codes li").first().waitFor();
+  await look("recovery-codes");
+  const { session } = await virtualAuthenticator(page);
+  await page.goto(`${url}/account/passkeys/new`);
+  await look("passkey-new");
+  await page.getByLabel("Name").fill("My laptop");
+  await page.getByRole("button", { name: "Make a passkey" }).click();
+  await page.getByText("My laptop").waitFor();
+  await look("account-with-factors");
+  await page.getByRole("link", { name: "Edit the passkey My laptop" }).click();
+  await page.getByRole("button", { name: "Remove this passkey" }).waitFor();
+  await look("passkey");
+  await session.detach();
+  await page.goto(`${url}/account/prove?return_to=/account/password`);
+  await look("prove");
+
   await page.goto(`${url}/account/activity`);
   await look("activity");
   await page.goto(`${url}/account/delete`);
@@ -77,4 +143,32 @@ export async function everyPage(page, url, look) {
   await page.context().clearCookies();
   await page.goto(`${url}/users/me`);
   await look("problem-sign-in");
+
+  await page.goto(`${url}/account/sign-in`);
+  await page.getByLabel("E-mail address").fill(email);
+  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByRole("textbox", { name: "Code", exact: true }).waitFor();
+  await look("second-step");
+  await page.goto(`${url}/account/sign-in`);
+  await page.getByRole("button", { name: "Sign in with a passkey" }).click();
+  await look("passkey-sign-in");
+
+  if (!await showsMail(url)) return;
+  await page.goto(`${url}/account/forgot`);
+  await look("forgot");
+  await page.getByLabel("E-mail address").fill(email);
+  const seen = [(await mailTo(url, email)).id];
+  await page.getByRole("button", { name: "Send the mail" }).click();
+  await page.getByRole("status").waitFor();
+  await look("reset-by-code");
+  const { link } = await mailTo(url, email, seen);
+  await page.goto(link);
+  await look("reset-by-link");
+  await page.goto(`${url}/account/reset?token=nonsense`);
+  await look("link-over");
+  await page.goto(`${url}/account/magic`);
+  await look("magic");
+  await page.goto(`${url}/account/verify`);
+  await look("verify");
 }

@@ -47,12 +47,12 @@ describe("the pages", { timeout: 300_000 }, () => {
       assert.match(page.url(), /sign-in\?return_to=%2Faccount%2Fpassword$/, "it is remembered where one wanted to");
       await page.getByLabel("E-mail address").fill(email);
       await page.getByLabel("Password", { exact: true }).fill("not this one");
-      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("button", { name: "Sign in", exact: true }).click();
       assert.match(await page.getByRole("alert").innerText(), /not right/);
       assert.equal(await page.getByLabel("E-mail address").inputValue(), email, "what was typed stays");
       assert.equal(await page.getByLabel("Password", { exact: true }).inputValue(), "", "the password never");
       await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("button", { name: "Sign in", exact: true }).click();
       assert.equal(page.url(), `${url}/account/password`);
 
       // Another device, which the change of password signs out.
@@ -92,7 +92,7 @@ describe("the pages", { timeout: 300_000 }, () => {
       assert.match(await page.getByRole("status").innerText(), /was deleted/);
       await page.getByLabel("E-mail address").fill(email);
       await page.getByLabel("Password", { exact: true }).fill(OTHER);
-      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("button", { name: "Sign in", exact: true }).click();
       await page.getByRole("alert").waitFor();
       await context.close();
       await elsewhere.close();

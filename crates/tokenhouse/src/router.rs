@@ -30,11 +30,12 @@ fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
 }
 
 fn braked_routes(features: &[Feature]) -> OpenApiRouter<Tokenhouse> {
-    let mut braked = features
-        .iter()
-        .fold(session::routes::limited_routes().merge(login::routes::routes()).merge(recovery::routes::routes()), |routes, feature| {
-            routes.merge((feature.routes)())
-        });
+    let mut braked = features.iter().fold(
+        session::routes::limited_routes()
+            .merge(login::routes::routes())
+            .merge(recovery::routes::routes()),
+        |routes, feature| routes.merge((feature.routes)()),
+    );
     description::describe_limit(braked.get_openapi_mut());
     braked
 }

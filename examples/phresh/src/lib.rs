@@ -146,7 +146,12 @@ async fn sign_up(
         password: new_user.password,
         ..Signup::default()
     };
-    let login = house.open_account(signup, &origin).await?.log_in().await?.done()?;
+    let login = house
+        .open_account(signup, &origin)
+        .await?
+        .log_in()
+        .await?
+        .done()?;
     let access_token = token(&login.tokens);
     Ok((
         StatusCode::CREATED,

@@ -96,7 +96,9 @@ async fn log_in(
         password: credentials.password,
         ..Login::default()
     };
-    Ok(pair(&house.log_in_with_password(login, &origin).await?.done()?.tokens))
+    Ok(pair(
+        &house.log_in_with_password(login, &origin).await?.done()?.tokens,
+    ))
 }
 
 /// The refresh token is the bearer; it is used up, and its successor comes with the new access token.

@@ -136,7 +136,10 @@ pub(super) fn check(settings: &Settings) -> Result<(), BuildError> {
     }
     passkey::check_settings(settings).map_err(|(key, problem)| setting(key, problem))?;
     for (key, period) in [
-        ("second_factors.step_lifetime", settings.second_factors.step_lifetime),
+        (
+            "second_factors.step_lifetime",
+            settings.second_factors.step_lifetime,
+        ),
         ("second_factors.fresh_proof", settings.second_factors.fresh_proof),
     ] {
         if period.is_zero() {

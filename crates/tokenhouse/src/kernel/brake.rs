@@ -249,7 +249,11 @@ impl Tokenhouse {
             .map(|network| network.to_string())
             .unwrap_or_default();
         let key = if self.knows_network(user, origin).await? {
-            BrakeKey::of(&[b"second step, known network", user.0.as_bytes(), network.as_bytes()])
+            BrakeKey::of(&[
+                b"second step, known network",
+                user.0.as_bytes(),
+                network.as_bytes(),
+            ])
         } else {
             BrakeKey::of(&[b"second step", user.0.as_bytes()])
         };

@@ -75,6 +75,38 @@ pub(crate) async fn write(on: &mut impl Executor, entropy: &Entropy, event: Even
     Ok(())
 }
 
+static INSERT_MANY: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "INSERT INTO events (id, at, kind, user_id, session_id, address, data) VALUES",
+        7,
+        "",
+    )
+});
+
+/// The same for many at once.
+pub(crate) async fn write_many(
+    on: &mut impl Executor,
+    entropy: &Entropy,
+    events: impl IntoIterator<Item = Event>,
+) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    for event in events {
+        rows.push(vec![
+            entropy.uuid_v7(event.at)?.into(),
+            event.at.into(),
+            event.kind.into(),
+            event.user.into(),
+            event.session.into(),
+            event.address.map(|address| address.to_string()).into(),
+            event.data.to_string().into(),
+        ]);
+    }
+    for insert in INSERT_MANY.of(rows) {
+        insert.execute(on).await?;
+    }
+    Ok(())
+}
+
 /// One thing that happened, as it is remembered.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Happened {
@@ -124,38 +156,6 @@ pub(crate) async fn of_user(
 /// Everything that is remembered of a user, the last first.
 pub(crate) async fn every_one_of(on: &mut impl Executor, user: UserId) -> Result<Vec<Happened>, Error> {
     of_user(on, user, None, u32::MAX).await
-}
-
-static INSERT_MANY: LazyLock<ManyRows> = LazyLock::new(|| {
-    ManyRows::new(
-        "INSERT INTO events (id, at, kind, user_id, session_id, address, data) VALUES",
-        7,
-        "",
-    )
-});
-
-/// The same for many at once.
-pub(crate) async fn write_many(
-    on: &mut impl Executor,
-    entropy: &Entropy,
-    events: impl IntoIterator<Item = Event>,
-) -> Result<(), Error> {
-    let mut rows = Vec::new();
-    for event in events {
-        rows.push(vec![
-            entropy.uuid_v7(event.at)?.into(),
-            event.at.into(),
-            event.kind.into(),
-            event.user.into(),
-            event.session.into(),
-            event.address.map(|address| address.to_string()).into(),
-            event.data.to_string().into(),
-        ]);
-    }
-    for insert in INSERT_MANY.of(rows) {
-        insert.execute(on).await?;
-    }
-    Ok(())
 }
 
 const SWEEP: &str = "

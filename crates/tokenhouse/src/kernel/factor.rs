@@ -38,8 +38,12 @@ pub type Asked =
     for<'a> fn(&'a Tokenhouse, &'a mut dyn Executor, &'a User) -> BoxFuture<'a, Result<bool, Error>>;
 
 /// Looks at a code outside any transaction; a right one has yet to be used up.
-pub type Judge =
-    for<'a> fn(&'a Tokenhouse, &'a User, &'a Secret, Timestamp) -> BoxFuture<'a, Result<Option<UseUp>, Error>>;
+pub type Judge = for<'a> fn(
+    &'a Tokenhouse,
+    &'a User,
+    &'a Secret,
+    Timestamp,
+) -> BoxFuture<'a, Result<Option<UseUp>, Error>>;
 
 /// Uses a right code up, in a transaction; `false` where somebody else was faster.
 pub type UseUp = Box<dyn for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<bool, Error>> + Send>;
@@ -110,9 +114,13 @@ impl Tokenhouse {
         } else {
             Vec::new()
         };
-        self.note_factor(tx, "factor.added", user, factor, origin, now).await?;
+        self.note_factor(tx, "factor.added", user, factor, origin, now)
+            .await?;
         security_notice(tx, self, user, Notice::FactorAdded(factor), origin, now).await?;
-        Ok(Added { recovery_codes, ended })
+        Ok(Added {
+            recovery_codes,
+            ended,
+        })
     }
 
     /// A step: a factor was removed, after [`begin_change`]. Refuses what would lock the user out or leave less than the
@@ -135,7 +143,8 @@ impl Tokenhouse {
             }
             recovery::remove(tx, user.id).await?;
         }
-        self.note_factor(tx, "factor.removed", user, factor, origin, now).await?;
+        self.note_factor(tx, "factor.removed", user, factor, origin, now)
+            .await?;
         security_notice(tx, self, user, Notice::FactorRemoved(factor), origin, now).await
     }
 

@@ -65,7 +65,7 @@ impl Tokenhouse {
             kind: "invitation",
             language: self.0.templates.best(language).tag(),
             content: Content {
-                link: Some(self.link("/sign-up", issued.token.expose())),
+                link: Some(mail::link("/sign-up", &issued.token)),
                 expires_at: Some(after(now, lifetime)),
                 ..Content::default()
             },

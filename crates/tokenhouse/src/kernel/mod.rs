@@ -62,8 +62,7 @@ pub struct Feature {
 }
 
 /// Checks a secret of the user's.
-pub type Prove =
-    for<'a> fn(&'a Tokenhouse, &'a User, Secret, &'a Origin) -> BoxFuture<'a, Result<(), Error>>;
+pub type Prove = for<'a> fn(&'a Tokenhouse, &'a User, Secret, &'a Origin) -> BoxFuture<'a, Result<(), Error>>;
 /// A step: takes away what lets anybody in. What could only be set up by whoever held the account at the time stays
 /// where it is older than `since`.
 pub type Disown = for<'a> fn(&'a mut Tx, UserId, Timestamp) -> BoxFuture<'a, Result<(), Error>>;

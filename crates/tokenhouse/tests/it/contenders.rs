@@ -161,7 +161,7 @@ on_both_engines! {
             nodes.first().test.follow().await;
             nodes.first().house().keys().iter().filter(|key| key.state == state).count()
         };
-        for _ in 0..rounds(3) {
+        for _ in 0..rounds(40) {
             let before = states("retired").await;
             let rotated = contend(CONTENDERS, |number| {
                 let api = Arc::clone(&nodes.0[number % nodes.0.len()]);

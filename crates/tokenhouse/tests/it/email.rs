@@ -50,7 +50,7 @@ on_both_engines! {
         let api = Api::on(place).await;
         let ada = api.signup("Ada@example.org").await;
         let letter = api.mail("verify", "Ada@example.org").await;
-        assert!(letter.link.starts_with("http://localhost:8080/verify?token="), "{letter:?}");
+        assert!(letter.link.starts_with("http://localhost:8080/account/verify?token="), "{letter:?}");
         assert!(letter.token.len() == 43 && letter.code.len() == 9, "{letter:?}");
         assert_eq!(email_of(&api, &ada).await, (json!("Ada@example.org"), false));
         verify(&api, json!({ "token": letter.token })).await.is(204);

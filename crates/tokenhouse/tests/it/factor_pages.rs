@@ -17,7 +17,15 @@ const ADA: &str = "ada@example.org";
 
 fn plain(html: &str) -> String {
     let mut text = html.to_owned();
-    for (escaped, character) in [("&quot;", "\""), ("&#34;", "\""), ("&#x27;", "'"), ("&#x2f;", "/"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")] {
+    for (escaped, character) in [
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#x27;", "'"),
+        ("&#x2f;", "/"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ] {
         text = text.replace(escaped, character);
     }
     text
@@ -26,7 +34,9 @@ fn plain(html: &str) -> String {
 /// What stands between two marks.
 #[track_caller]
 fn between(html: &str, before: &str, after: &str) -> String {
-    let (_, rest) = html.split_once(before).unwrap_or_else(|| panic!("no {before} in {html}"));
+    let (_, rest) = html
+        .split_once(before)
+        .unwrap_or_else(|| panic!("no {before} in {html}"));
     plain(rest.split_once(after).unwrap().0)
 }
 
@@ -40,7 +50,11 @@ async fn go_on(browser: &mut Browser, page: &Answer, path: &str, fields: &[(&str
     let html = page.html();
     let token = hidden(&html, "csrf");
     let mut fields = fields.to_vec();
-    let mfa_token = if html.contains("name=\"mfa_token\"") { hidden(&html, "mfa_token") } else { String::new() };
+    let mfa_token = if html.contains("name=\"mfa_token\"") {
+        hidden(&html, "mfa_token")
+    } else {
+        String::new()
+    };
     if !mfa_token.is_empty() {
         fields.push(("mfa_token", &mfa_token));
     }
@@ -54,7 +68,10 @@ fn options(page: &Answer) -> Value {
 
 fn codes(page: &Answer) -> Vec<String> {
     let list = between(&page.html(), "id=\"codes\">", "</ol>");
-    list.split("<li>").skip(1).map(|item| item.split("</li>").next().unwrap().to_owned()).collect()
+    list.split("<li>")
+        .skip(1)
+        .map(|item| item.split("</li>").next().unwrap().to_owned())
+        .collect()
 }
 
 /// Sets up an app; gives its secret and the recovery codes.
@@ -64,11 +81,22 @@ async fn with_app(api: &Api, browser: &mut Browser) -> (Secret, Vec<String>) {
     assert!(html.contains("<svg") && html.contains("otpauth:"), "{html}");
     let secret = Secret::from(between(&html, "<p class=\"secret\">", "</p>").replace(' ', ""));
     // A wrong code keeps the secret that was scanned.
-    let again = go_on(browser, &page, "/account/totp/confirm", &[("code", "00000x")]).await.is(422);
-    assert!(again.html().contains("not the code that the app shows"), "{}", again.html());
-    assert_eq!(between(&again.html(), "<p class=\"secret\">", "</p>").replace(' ', ""), secret.expose());
+    let again = go_on(browser, &page, "/account/totp/confirm", &[("code", "00000x")])
+        .await
+        .is(422);
+    assert!(
+        again.html().contains("not the code that the app shows"),
+        "{}",
+        again.html()
+    );
+    assert_eq!(
+        between(&again.html(), "<p class=\"secret\">", "</p>").replace(' ', ""),
+        secret.expose()
+    );
     let code = code_of_app(&secret, api.house().clock().now());
-    let shown = go_on(browser, &again, "/account/totp/confirm", &[("code", &code)]).await.is(200);
+    let shown = go_on(browser, &again, "/account/totp/confirm", &[("code", &code)])
+        .await
+        .is(200);
     (secret, codes(&shown))
 }
 
@@ -78,7 +106,10 @@ fn fresh_code(api: &Api, secret: &Secret) -> String {
 }
 
 async fn sign_out(browser: &mut Browser) {
-    browser.post("/account/sign-out", "/account/sign-out", &[]).await.leads_to();
+    browser
+        .post("/account/sign-out", "/account/sign-out", &[])
+        .await
+        .leads_to();
     assert!(!browser.is_in().await);
 }
 

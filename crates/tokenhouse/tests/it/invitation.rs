@@ -46,7 +46,7 @@ on_both_engines! {
         api.post("/auth/signup", None, body).await.problem(403, "signup_closed");
         let letter = invited(&api).await;
         assert_eq!(letter.subject, "Sie sind zu Tokenhouse eingeladen");
-        assert!(letter.link.contains("/signup?token="), "{letter:?}");
+        assert!(letter.link.contains("/account/sign-up?token="), "{letter:?}");
         signup(&api, "eve@example.org", &letter.token).await.problem(401, "ticket_invalid");
         signup(&api, "ada@example.org", "nonsense").await.problem(401, "ticket_invalid");
         let user = signup(&api, "Ada@example.org", &letter.token).await.is(201).json()["user"].clone();

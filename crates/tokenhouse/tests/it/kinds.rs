@@ -87,7 +87,11 @@ async fn kinds(api: &Api, ada: &Tokens) -> Vec<Kind> {
     let bob = with_app(api, "bob@example.org").await;
     let half = half_way(api, "bob@example.org").await;
     let recovery_code = bob.recovery_codes[0].clone();
-    let options = api.post("/auth/passkey/begin", None, Value::Null).await.is(200).json();
+    let options = api
+        .post("/auth/passkey/begin", None, Value::Null)
+        .await
+        .is(200)
+        .json();
     let challenge = options["publicKey"]["challenge"].as_str().unwrap().to_owned();
 
     let invalid = "token_invalid";

@@ -412,7 +412,7 @@ on_both_engines! {
                     let answer = browser.send(method.clone(), path, None).await;
                     assert_eq!(answer.status, status, "{method} {path} {says:?}");
                     if status == 403 {
-                        answer.problem(403, "cross_site_request");
+                        assert_eq!(answer.json()["code"], "cross_site_request");
                     }
                 }
             }
@@ -450,9 +450,10 @@ on_both_engines! {
         let app = Router::new().nest("/api/v1", api.house().router());
         let mut browser = Browser::of(app, "/api/v1");
         let page = browser.get("/account/sign-in").await.is(200).html();
-        for address in page.split(['"', '\'']).filter(|text| text.contains("account")) {
-            assert!(address.replace("&#x2f;", "/").starts_with("/api/v1/account"), "{address}");
-        }
+        let page = page.replace("&#x2f;", "/");
+        let addresses: Vec<&str> = page.split('"').filter(|text| text.starts_with('/')).collect();
+        let inside = |one: &&str| one.starts_with("/api/v1/account");
+        assert!(addresses.len() >= 5 && addresses.iter().all(inside), "{addresses:?}");
         assert_eq!(browser.sign_up(ADA).await.leads_to(), "/api/v1/account");
         let account = browser.get("/account").await.is(200).html();
         let style = account.split('"').find(|text| text.contains("style-")).unwrap().replace("&#x2f;", "/");
@@ -708,4 +709,76 @@ async fn settings_that_pages_cannot_have_are_refused() {
         refused(|s| s.pages.after_sign_in = Some("//evil.example".to_owned()))
             .starts_with("pages.after_sign_in")
     );
+}
+
+/// The addresses that show a page, read off the sources: one that is new is tried too.
+fn addresses_of_pages() -> Vec<String> {
+    fn sources(folder: &std::path::Path, found: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+    let mut found: Vec<String> = text
+        .split(".route(\"/account")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("\", get("))
+        .filter(|(path, _)| !path.contains('"'))
+        .map(|(path, _)| format!("/account{path}"))
+        .collect();
+    found.sort();
+    assert!(found.len() >= 20, "{found:?}");
+    found
+}
+
+#[tokio::test]
+async fn every_page_can_be_shown_in_every_language_to_members_and_strangers() {
+    let test = TestHouse::with(|builder| builder.mailer(|_| async { Ok(()) })).await;
+    let mut member = Browser::of(test.house.service(), "");
+    member.sign_up(ADA).await;
+    let mut shown = 0;
+    for browser in [&mut Browser::of(test.house.service(), ""), &mut member] {
+        for language in ["en", "de", "fr"] {
+            browser.language = language.to_owned();
+            for path in addresses_of_pages() {
+                let path = path.replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057").replace("{name}", "x");
+                for query in ["", "?token=nonsense", "?return_to=%2Fx&done=signed_out&email=a%40b.co"] {
+                    let answer = browser.get(&format!("{path}{query}")).await;
+                    assert!(!answer.status.is_server_error(), "{path}{query}: {}", answer.html());
+                    shown += usize::from(answer.status == 200);
+                }
+            }
+        }
+    }
+    assert!(shown > 100, "only {shown} pages were shown");
+}
+
+/// What happened is told in words: every kind of event that the house writes has a text.
+#[test]
+fn every_kind_of_event_has_words() {
+    fn kinds(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                kinds(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let named = text.split("Event::new(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+            found.extend(named.filter_map(|rest| rest.split_once('"')).map(|(kind, _)| kind.to_owned()));
+        }
+    }
+    let mut found = Vec::new();
+    kinds(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() >= 10, "{found:?}");
+    let texts: toml::Table = include_str!("../../templates/languages/en.toml").parse().unwrap();
+    let words = texts["event"].as_table().unwrap();
+    let mute: Vec<_> = found.iter().filter(|kind| !words.contains_key(&kind.replace('.', "_"))).collect();
+    assert!(mute.is_empty(), "no words for {mute:?}");
 }

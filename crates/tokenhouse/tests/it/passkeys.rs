@@ -19,7 +19,10 @@ async fn configured(place: &Place, change: impl FnOnce(&mut Settings)) -> Api {
 }
 
 async fn creation_options(api: &Api, access: &str) -> Value {
-    api.post("/users/me/passkeys/begin", Some(access), Value::Null).await.is(200).json()
+    api.post("/users/me/passkeys/begin", Some(access), Value::Null)
+        .await
+        .is(200)
+        .json()
 }
 
 async fn enrol(api: &Api, access: &str, device: &mut Authenticator) -> Answer {
@@ -28,7 +31,12 @@ async fn enrol(api: &Api, access: &str, device: &mut Authenticator) -> Answer {
 }
 
 async fn keep(api: &Api, access: &str, credential: &Value) -> Answer {
-    api.post("/users/me/passkeys/finish", Some(access), json!({ "credential": credential, "name": "My phone" })).await
+    api.post(
+        "/users/me/passkeys/finish",
+        Some(access),
+        json!({ "credential": credential, "name": "My phone" }),
+    )
+    .await
 }
 
 async fn request_options(api: &Api, body: Value) -> Value {
@@ -36,7 +44,8 @@ async fn request_options(api: &Api, body: Value) -> Value {
 }
 
 async fn finish(api: &Api, credential: &Value) -> Answer {
-    api.post("/auth/passkey/finish", None, json!({ "credential": credential })).await
+    api.post("/auth/passkey/finish", None, json!({ "credential": credential }))
+        .await
 }
 
 async fn log_in(api: &Api, device: &mut Authenticator) -> Answer {
@@ -52,14 +61,21 @@ async fn with_passkey(api: &Api, email: &str) -> (Tokens, Authenticator) {
 }
 
 async fn list(api: &Api, access: &str) -> Vec<Value> {
-    api.get("/users/me/passkeys", Some(access)).await.is(200).json().as_array().unwrap().clone()
+    api.get("/users/me/passkeys", Some(access))
+        .await
+        .is(200)
+        .json()
+        .as_array()
+        .unwrap()
+        .clone()
 }
 
 /// A session of a user without a password, as a login by mail would open.
 async fn without_password(api: &Api, email: &str) -> (UserId, Tokens) {
     let tokens = api.signup(email).await;
     let user = api.house().user_by_name(email).await.unwrap().unwrap();
-    api.change(query("DELETE FROM passwords WHERE user_id = $1").bind(user.id)).await;
+    api.change(query("DELETE FROM passwords WHERE user_id = $1").bind(user.id))
+        .await;
     (user.id, tokens)
 }
 
@@ -472,8 +488,16 @@ mod other {
     impl UserValidationMethod for Willing {
         type PasskeyItem = Passkey;
 
-        async fn check_user<'a>(&self, _: UiHint<'a, Passkey>, presence: bool, verification: bool) -> Result<UserCheck, Ctap2Error> {
-            Ok(UserCheck { presence, verification })
+        async fn check_user<'a>(
+            &self,
+            _: UiHint<'a, Passkey>,
+            presence: bool,
+            verification: bool,
+        ) -> Result<UserCheck, Ctap2Error> {
+            Ok(UserCheck {
+                presence,
+                verification,
+            })
         }
 
         fn is_verification_enabled(&self) -> Option<bool> {

@@ -42,7 +42,7 @@ on_both_engines! {
         api.mails().await;
         forgot(&api, "ADA@example.org").await.is(202);
         let letter = api.mail("reset", "ADA@example.org").await;
-        assert!(letter.link.starts_with("http://localhost:8080/reset?token="), "{letter:?}");
+        assert!(letter.link.starts_with("http://localhost:8080/account/reset?token="), "{letter:?}");
         api.me(&ada.access).await.is(200);
         reset(&api, &letter, NEW).await.is(204);
         for tokens in [&ada, &other] {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokenhouse::{Code, Error, Secret};
 use tokenhouse::features::totp::code_of_app;
 use tokenhouse::settings::{Period, Settings};
 use tokenhouse::store::query;
 use tokenhouse::testing::PASSWORD;
+use tokenhouse::{Code, Error, Secret};
 
 use crate::on_both_engines;
 use crate::support::Place;
@@ -43,25 +43,44 @@ pub async fn with_app(api: &Api, email: &str) -> App {
 }
 
 pub async fn set_up_app(api: &Api, tokens: Tokens) -> App {
-    let begun = api.post("/users/me/totp", Some(&tokens.access), Value::Null).await.is(200).json();
-    let secret = Secret::from(begun["secret"].as_str().unwrap());
-    let code = code_of_app(&secret, api.house().clock().now());
-    let confirmed = api
-        .post("/users/me/totp/confirm", Some(&tokens.access), json!({ "code": code }))
+    let begun = api
+        .post("/users/me/totp", Some(&tokens.access), Value::Null)
         .await
         .is(200)
         .json();
-    App { secret, recovery_codes: texts(&confirmed["recovery_codes"]), tokens }
+    let secret = Secret::from(begun["secret"].as_str().unwrap());
+    let code = code_of_app(&secret, api.house().clock().now());
+    let confirmed = api
+        .post(
+            "/users/me/totp/confirm",
+            Some(&tokens.access),
+            json!({ "code": code }),
+        )
+        .await
+        .is(200)
+        .json();
+    App {
+        secret,
+        recovery_codes: texts(&confirmed["recovery_codes"]),
+        tokens,
+    }
 }
 
 pub fn texts(list: &Value) -> Vec<String> {
-    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The `mfa_token` of a login that has come half way.
 #[track_caller]
 pub fn mfa_token(answer: &Answer) -> String {
-    answer.problem(401, "mfa_required")["mfa_token"].as_str().unwrap().to_owned()
+    answer.problem(401, "mfa_required")["mfa_token"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 pub async fn half_way(api: &Api, email: &str) -> String {
@@ -69,17 +88,26 @@ pub async fn half_way(api: &Api, email: &str) -> String {
 }
 
 pub async fn second_step(api: &Api, token: &str, code: &str) -> Answer {
-    api.post("/auth/mfa", None, json!({ "mfa_token": token, "code": code })).await
+    api.post("/auth/mfa", None, json!({ "mfa_token": token, "code": code }))
+        .await
 }
 
 async fn with_recovery_code(api: &Api, token: &str, code: &str) -> Answer {
-    api.post("/auth/mfa", None, json!({ "mfa_token": token, "recovery_code": code })).await
+    api.post(
+        "/auth/mfa",
+        None,
+        json!({ "mfa_token": token, "recovery_code": code }),
+    )
+    .await
 }
 
 async fn events(api: &Api, kind: &'static str) -> Vec<Value> {
-    let rows: Vec<(String,)> =
-        api.rows(query("SELECT data FROM events WHERE kind = $1 ORDER BY id").bind(kind)).await;
-    rows.iter().map(|(data,)| serde_json::from_str(data).unwrap()).collect()
+    let rows: Vec<(String,)> = api
+        .rows(query("SELECT data FROM events WHERE kind = $1 ORDER BY id").bind(kind))
+        .await;
+    rows.iter()
+        .map(|(data,)| serde_json::from_str(data).unwrap())
+        .collect()
 }
 
 async fn configured(place: &Place, change: impl FnOnce(&mut Settings)) -> Api {
@@ -92,13 +120,18 @@ fn stale(api: &Api) {
 
 /// Somebody has shown that mail to Ada arrives.
 async fn verified(api: &Api) {
-    api.change(query("UPDATE users SET email_verified_at = 0 WHERE email_key = $1").bind(ADA)).await;
+    api.change(query("UPDATE users SET email_verified_at = 0 WHERE email_key = $1").bind(ADA))
+        .await;
 }
 
 /// The code in the last mail of this kind.
 pub async fn mailed_code(api: &Api, kind: &str) -> String {
     let mails = api.test.mails().await;
-    let mail = mails.iter().rev().find(|mail| mail.kind == kind).unwrap_or_else(|| panic!("no {kind} in {mails:?}"));
+    let mail = mails
+        .iter()
+        .rev()
+        .find(|mail| mail.kind == kind)
+        .unwrap_or_else(|| panic!("no {kind} in {mails:?}"));
     let words: Vec<&str> = mail.text.split_whitespace().collect();
     let is_half = |word: &str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
     let pair = words.windows(2).find(|pair| is_half(pair[0]) && is_half(pair[1]));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokenhouse::{Origin, Secret, SignedUp, Signup, Step, Tokenhouse};
+use tokenhouse::{Origin, Secret, SignedUp, Signup, Tokenhouse};
 use tokio::task::JoinSet;
 
 use super::actors::{Held, generation, password};
@@ -135,10 +135,13 @@ pub(super) async fn sessions(url: &str, count: usize) -> Vec<Held> {
             ..Signup::default()
         };
         match house.sign_up(signup, &Origin::default()).await {
-            Ok(SignedUp::In(Step::Done(login))) => sessions.push(Held::new(
-                login.tokens.access_token.expose(),
-                login.tokens.refresh_token.expose(),
-            )),
+            Ok(SignedUp::In(step)) => {
+                let tokens = step.done().unwrap().tokens;
+                sessions.push(Held::new(
+                    tokens.access_token.expose(),
+                    tokens.refresh_token.expose(),
+                ));
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -232,3 +232,14 @@ async fn alone(engine: EngineKind, tx: &mut Tx) -> Result<(), StoreError> {
     )
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program from before this name was known sees a migration of a newer one.
+    #[test]
+    fn no_older_program_serves_on_half_an_import() {
+        assert!(contracts(UNFINISHED_IMPORT));
+    }
+}

@@ -31,7 +31,10 @@ impl Query {
     ///
     /// # Errors
     /// As the database says; see [`StoreError`].
-    pub async fn optional<T: FromRow>(self, on: &mut (impl Executor + ?Sized)) -> Result<Option<T>, StoreError> {
+    pub async fn optional<T: FromRow>(
+        self,
+        on: &mut (impl Executor + ?Sized),
+    ) -> Result<Option<T>, StoreError> {
         let mut found = None;
         on.target()
             .rows(&self, |row| {

@@ -179,7 +179,7 @@ impl Tokenhouse {
                 with_code: false,
             };
             let issued = ticket::issue(tx, self, new_ticket, now).await?;
-            content.link = Some(self.link("/email/undo", issued.token.expose()));
+            content.link = Some(mail::link("/email/undo", &issued.token));
             content.expires_at = Some(after(now, lifetime));
             content.places = vec![("address".to_owned(), new.as_str().to_owned())];
             "changed"

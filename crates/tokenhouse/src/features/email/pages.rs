@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use futures_util::future::BoxFuture;
 use http::Uri;
 use serde::Serialize;
@@ -162,6 +162,12 @@ async fn ask_to_change(Posted(member, mut fields): Posted<Member>) -> Result<Res
     let password = Secret::from(fields.take_optional("password").unwrap_or_default());
     let typed = FormState::with([("new_email", Some(new.clone()))]);
     let (house, origin) = (&member.house, &member.origin);
+    if let Err(error) = house
+        .require_fresh_where_two_steps(&member.user, member.session.id)
+        .await
+    {
+        return member.prove_first(error, "/account/email");
+    }
     if let Err(error) = house.prove_by_secret(&member.user, password, origin).await {
         let mut form = typed;
         if error.code() == Code::InvalidCredentials {
@@ -217,7 +223,11 @@ async fn undo(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Erro
         token: Some(token.clone()),
         ..undo_page()
     };
-    match visit.house.undo_email_change(&Secret::from(token), &visit.origin).await {
+    match visit
+        .house
+        .undo_email_change(&Secret::from(token), &visit.origin)
+        .await
+    {
         Ok(_) => {
             let mut response = done(&visit, "/account/sign-in", "email_change_undone");
             cookie::set(response.headers_mut(), visit.house.0.browser.forget_session());

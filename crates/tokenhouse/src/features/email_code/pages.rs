@@ -9,7 +9,10 @@ use crate::base::secret::Secret;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::pages::{FormState, Member, Pages, Posted, Visit, second_step};
 
-pub(super) const PAGES: Pages = Pages { routes, ..Pages::NONE };
+pub(super) const PAGES: Pages = Pages {
+    routes,
+    ..Pages::NONE
+};
 
 fn routes() -> Router<Tokenhouse> {
     Router::new()

@@ -12,7 +12,9 @@ use crate::kernel::mailbox::AskedAnswer;
 use crate::kernel::session::CurrentUser;
 
 pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
-    OpenApiRouter::new().routes(routes!(ask)).routes(routes!(ask_again))
+    OpenApiRouter::new()
+        .routes(routes!(ask))
+        .routes(routes!(ask_again))
 }
 
 /// A login that has come half way.

@@ -191,7 +191,9 @@ impl Tokenhouse {
         let is_first = !self.has_second_factor(tx, user).await?;
         self.require_room(self.count_passkeys(tx, user.id).await?)?;
         if sql::insert(tx, new).await? == 0 {
-            return Err(refused(Refusal::Malformed("the credential is registered already")));
+            return Err(refused(Refusal::Malformed(
+                "the credential is registered already",
+            )));
         }
         self.factor_added(tx, user, NAME, is_first, keep, origin, now)
             .await

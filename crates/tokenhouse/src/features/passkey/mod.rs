@@ -39,9 +39,7 @@ pub(super) const FEATURE: Feature = Feature {
         stands_in: false,
         not_after: &[],
         can_be_set_up: true,
-        enrolled: |_, on, user| {
-            Box::pin(async move { Ok(!sql::of_user(on, user.id).await?.is_empty()) })
-        },
+        enrolled: |_, on, user| Box::pin(async move { Ok(!sql::of_user(on, user.id).await?.is_empty()) }),
         judge: None,
     }),
     way_in: Some(|_, on, user| {

@@ -23,9 +23,7 @@ pub(super) const PAGES: Pages = Pages {
     routes,
     sign_in: Some(sign_in_part),
     account: Some(account_part),
-    export: Some(|house, user| {
-        Box::pin(async move { Ok(serde_json::json!(house.passkeys(user).await?)) })
-    }),
+    export: Some(|house, user| Box::pin(async move { Ok(serde_json::json!(house.passkeys(user).await?)) })),
 };
 
 fn routes() -> Router<Tokenhouse> {
@@ -122,7 +120,9 @@ fn token(fields: &mut Fields) -> Option<Secret> {
 
 /// What the browser gave could not be read: for a person that is a passkey that did not work.
 fn as_refused(error: Error) -> Error {
-    if error.code() == Code::InvalidFields && error.fields().iter().any(|fault| fault.pointer == "/credential") {
+    if error.code() == Code::InvalidFields
+        && error.fields().iter().any(|fault| fault.pointer == "/credential")
+    {
         return Error::new(Code::PasskeyInvalid, "the passkey did not work");
     }
     error
@@ -214,7 +214,11 @@ async fn finish_at_login(Posted(visit, mut fields): Posted<Visit>) -> Result<Res
         .finish_passkey_at_login(&token, credential, name.as_deref(), &visit.origin)
         .await
     {
-        Ok((login, codes)) => visit.sign_in_with_codes(&login, &codes, return_to.as_deref()).await,
+        Ok((login, codes)) => {
+            visit
+                .sign_in_with_codes(&login, &codes, return_to.as_deref())
+                .await
+        }
         Err(error) => {
             visit
                 .second_step_again(as_refused(error), &token, return_to)
@@ -253,11 +257,7 @@ async fn finish_proof(Posted(member, mut fields): Posted<Member>) -> Result<Resp
 
 /// `GET /account/passkeys/new`
 async fn begin(member: Member) -> Result<Response, Error> {
-    match member
-        .house
-        .begin_passkey(&member.user, member.session.id)
-        .await
-    {
+    match member.house.begin_passkey(&member.user, member.session.id).await {
         Ok(options) => CeremonyPage::create("/account/passkeys/finish", &options).show(&member),
         Err(error) => member.prove_first(error, "/account/passkeys/new"),
     }
@@ -314,7 +314,10 @@ async fn passkey_page(member: &Member, id: Uuid, form: FormState) -> Result<Resp
 async fn show(id: Result<Path<Uuid>, PathRejection>, member: Member) -> Result<Response, Error> {
     let Path(id) = id.map_err(|_| no_such_passkey())?;
     let passkeys = member.house.passkeys(member.user.id).await?;
-    let name = passkeys.iter().find(|one| one.id == id).map(|one| one.name.clone());
+    let name = passkeys
+        .iter()
+        .find(|one| one.id == id)
+        .map(|one| one.name.clone());
     passkey_page(&member, id, FormState::with([("name", name)])).await
 }
 

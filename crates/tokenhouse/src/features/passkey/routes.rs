@@ -98,13 +98,7 @@ async fn finish(
     let name = body.take_optional("name");
     body.finish()?;
     let (passkey, codes) = house
-        .finish_passkey(
-            &user,
-            user.session_id()?,
-            credential,
-            name.as_deref(),
-            &origin,
-        )
+        .finish_passkey(&user, user.session_id()?, credential, name.as_deref(), &origin)
         .await?;
     let answer = CreatedAnswer {
         passkey,
@@ -349,10 +343,7 @@ async fn finish_at_login(
     )
 )]
 async fn begin_proof(State(house): State<Tokenhouse>, user: CurrentUser) -> Result<Response, Error> {
-    Ok(no_store(
-        StatusCode::OK,
-        house.begin_passkey_proof(&user).await?,
-    ))
+    Ok(no_store(StatusCode::OK, house.begin_passkey_proof(&user).await?))
 }
 
 /// What the browser's passkey answered.

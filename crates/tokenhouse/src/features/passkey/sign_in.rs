@@ -184,9 +184,7 @@ impl Tokenhouse {
         user: Option<UserId>,
         verified: bool,
     ) -> Result<Right, Error> {
-        let Asserted {
-            raw_id, response, ..
-        } = browser::asserted(credential)?;
+        let Asserted { raw_id, response, .. } = browser::asserted(credential)?;
         let client_data = &response.client_data.0;
         let (challenge, ticket) = self.claimed(purpose, client_data).await?;
         let mut reader = self.0.store.read().await?;

@@ -4,12 +4,12 @@ pub mod common;
 mod import;
 mod opening;
 mod pages;
-mod reset_pages;
 pub mod policy;
 #[cfg(test)]
 mod policy_tests;
 mod resemblance;
 mod reset;
+mod reset_pages;
 pub(crate) mod routes;
 mod sql;
 
@@ -40,9 +40,7 @@ pub(super) const FEATURE: Feature = Feature {
     enabled: |settings| settings.features.password,
     routes: routes::routes,
     factor: None,
-    way_in: Some(|_, on, user| {
-        Box::pin(async move { Ok(sql::changed_at(on, user.id).await?.is_some()) })
-    }),
+    way_in: Some(|_, on, user| Box::pin(async move { Ok(sql::changed_at(on, user.id).await?.is_some()) })),
     sweep: None,
     prove: Some(|house, user, password, origin| {
         Box::pin(async move { house.prove_password_again(user, password, origin).await.map(drop) })
@@ -282,11 +280,17 @@ impl Tokenhouse {
         origin: &Origin,
     ) -> Result<(), Error> {
         let proof = self.prove_password_again(user, password, origin).await?;
-        self.proven_by_first(&proof.user, session, proof.method, origin).await
+        self.proven_by_first(&proof.user, session, proof.method, origin)
+            .await
     }
 
     /// A fresh proof of the user who is logged in.
-    async fn prove_password_again(&self, user: &User, password: Secret, origin: &Origin) -> Result<Proof, Error> {
+    async fn prove_password_again(
+        &self,
+        user: &User,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<Proof, Error> {
         let name = user
             .email
             .as_deref()

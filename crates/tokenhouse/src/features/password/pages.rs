@@ -246,7 +246,9 @@ async fn change(Posted(member, mut fields): Posted<Member>) -> Result<Response, 
         .await;
     match changed {
         Ok(()) => Ok(done(&member, "/account", "password_changed")),
-        Err(error) if error.code() == Code::FreshProofRequired => member.prove_first(error, "/account/password"),
+        Err(error) if error.code() == Code::FreshProofRequired => {
+            member.prove_first(error, "/account/password")
+        }
         Err(error) => change_page(&member, by_password("current_password", &member, error)?),
     }
 }

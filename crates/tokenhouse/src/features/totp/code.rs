@@ -14,7 +14,11 @@ const DIGITS: u32 = 6;
 /// Steps a phone's clock may be ahead or behind (RFC 6238 §5.2).
 const DRIFT: i64 = 1;
 
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// The step that `now` is in.
 fn step_at(now: Timestamp) -> i64 {
@@ -29,12 +33,13 @@ fn code_at(secret: &[u8], step: i64, digits: u32) -> String {
     );
     let mac = mac.as_ref();
     let offset = usize::from(mac[19] & 0x0f);
-    let number = u32::from_be_bytes([mac[offset] & 0x7f, mac[offset + 1], mac[offset + 2], mac[offset + 3]]);
-    format!(
-        "{:0width$}",
-        number % 10_u32.pow(digits),
-        width = digits as usize
-    )
+    let number = u32::from_be_bytes([
+        mac[offset] & 0x7f,
+        mac[offset + 1],
+        mac[offset + 2],
+        mac[offset + 3],
+    ]);
+    format!("{:0width$}", number % 10_u32.pow(digits), width = digits as usize)
 }
 
 /// The step whose code was typed, if it is one that may be used now, and is later than the last that was used. All are
@@ -110,7 +115,8 @@ mod tests {
     #[test]
     fn the_vectors_of_rfc_4226() {
         let codes = [
-            "755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489",
+            "755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871",
+            "520489",
         ];
         for (step, code) in codes.into_iter().enumerate() {
             assert_eq!(code_at(SECRET, i64::try_from(step).unwrap(), 6), code);
@@ -122,7 +128,11 @@ mod tests {
         let now = at(3000);
         for (step, good) in [(98, false), (99, true), (100, true), (101, true), (102, false)] {
             let code = code_at(SECRET, step, 6);
-            assert_eq!(matching_step(SECRET, &code, 0, now), good.then_some(step), "{step}");
+            assert_eq!(
+                matching_step(SECRET, &code, 0, now),
+                good.then_some(step),
+                "{step}"
+            );
             assert_eq!(matching_step(SECRET, &code, step, now), None);
         }
         let code = code_now(SECRET, now);

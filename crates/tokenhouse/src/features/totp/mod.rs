@@ -39,9 +39,7 @@ pub(super) const FEATURE: Feature = Feature {
         stands_in: false,
         not_after: &[],
         can_be_set_up: true,
-        enrolled: |_, on, user| {
-            Box::pin(async move { Ok(sql::by_user(on, user.id).await?.is_some()) })
-        },
+        enrolled: |_, on, user| Box::pin(async move { Ok(sql::by_user(on, user.id).await?.is_some()) }),
         judge: Some(judge),
     }),
     way_in: None,
@@ -166,7 +164,9 @@ impl Tokenhouse {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn uses_totp(&self, user: UserId) -> Result<bool, Error> {
-        Ok(sql::by_user(&mut self.0.store.read().await?, user).await?.is_some())
+        Ok(sql::by_user(&mut self.0.store.read().await?, user)
+            .await?
+            .is_some())
     }
 
     /// What was begun, once more, after a wrong code.

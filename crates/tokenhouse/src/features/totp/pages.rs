@@ -139,7 +139,12 @@ async fn show_at_login(Posted(visit, mut fields): Posted<Visit>) -> Result<Respo
     let return_to = fields.take_optional("return_to");
     let token = Secret::from(fields.take_optional("mfa_token").unwrap_or_default());
     match visit.house.begin_totp_at_login(&token).await {
-        Ok(enrolment) => enrolment_page(&visit, &enrolment, Some((&token, return_to)), FormState::default()),
+        Ok(enrolment) => enrolment_page(
+            &visit,
+            &enrolment,
+            Some((&token, return_to)),
+            FormState::default(),
+        ),
         Err(error) => visit.second_step_again(error, &token, return_to).await,
     }
 }
@@ -154,7 +159,11 @@ async fn confirm_at_login(Posted(visit, mut fields): Posted<Visit>) -> Result<Re
         .confirm_totp_at_login(&token, &code, &visit.origin)
         .await
     {
-        Ok((login, codes)) => visit.sign_in_with_codes(&login, &codes, return_to.as_deref()).await,
+        Ok((login, codes)) => {
+            visit
+                .sign_in_with_codes(&login, &codes, return_to.as_deref())
+                .await
+        }
         Err(error) if error.code() == Code::MfaInvalid => {
             let enrolment = visit.house.totp_begun_at_login(&token).await?;
             enrolment_page(&visit, &enrolment, Some((&token, return_to)), wrong_code(&visit))

@@ -9,9 +9,7 @@ use fast_qr::qr::QRCodeError;
 const MARGIN: usize = 4;
 
 pub(super) fn svg(text: &str) -> Result<String, NoQrCode> {
-    let code = QRBuilder::new(text)
-        .build()
-        .map_err(|_: QRCodeError| NoQrCode)?;
+    let code = QRBuilder::new(text).build().map_err(|_: QRCodeError| NoQrCode)?;
     let mut path = String::new();
     for (y, row) in code.data.chunks(code.size).take(code.size).enumerate() {
         let mut x = 0;

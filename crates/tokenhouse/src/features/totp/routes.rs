@@ -130,9 +130,7 @@ async fn remove(
     origin: Origin,
     user: CurrentUser,
 ) -> Result<StatusCode, Error> {
-    house
-        .remove_totp(&user, user.session_id()?, &origin)
-        .await?;
+    house.remove_totp(&user, user.session_id()?, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

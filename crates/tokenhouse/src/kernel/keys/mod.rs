@@ -329,7 +329,10 @@ impl Tokenhouse {
         if sql::retire_active(&mut tx, now, all_dead(settings, now), &next, activated_before).await? == 0 {
             return Err(KeyringError::Contended.into());
         }
-        sql::activate(&mut tx, now, &next).await?;
+        // Others may have rotated twice since it was read: a key that has been retired must not sign again.
+        if sql::promote(&mut tx, now, &next).await? == 0 {
+            return Err(KeyringError::Contended.into());
+        }
         sql::insert(&mut tx, &fresh, "next", sealed, now).await?;
         self.rotated(&mut tx, &next, now).await?;
         tx.commit().await?;

@@ -86,6 +86,16 @@ pub(super) async fn activate(on: &mut impl Executor, now: Timestamp, kid: &str) 
     query(ACTIVATE).bind(now).bind(kid).execute(on).await
 }
 
+const PROMOTE: &str = "
+    UPDATE signing_keys
+    SET state = 'active', activated_at = $1
+    WHERE kid = $2 AND state = 'next'";
+
+/// The key that was published ahead begins to sign; nothing where others have rotated it away since it was read.
+pub(super) async fn promote(on: &mut impl Executor, now: Timestamp, kid: &str) -> Result<u64, StoreError> {
+    query(PROMOTE).bind(now).bind(kid).execute(on).await
+}
+
 const INSERT: &str = "
     INSERT INTO signing_keys (kid, algorithm, state, sealed, public_jwk, created_at, activated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7)

@@ -228,7 +228,9 @@ impl Tokenhouse {
     pub(crate) async fn resume(&self, tx: &mut Tx, waiting: Waiting) -> Result<Resumed, Error> {
         let at = self.0.clock.now();
         // The account first, as every change of it does, so that no two transactions wait for each other.
-        let user = account::note_login(tx, &waiting.user, at).await?.ok_or_else(over)?;
+        let user = account::note_login(tx, &waiting.user, at)
+            .await?
+            .ok_or_else(over)?;
         ticket::spend(tx, SECOND_STEP, &waiting.key, at)
             .await?
             .ok_or_else(over)?;
@@ -392,7 +394,6 @@ fn over() -> Error {
         "the second step took too long, was tried too often, or the account changed; log in again",
     )
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ use super::{Content, Facts, Mail, enqueue};
 use crate::base::clock::after;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
+use crate::base::secret::Secret;
 use crate::base::store::Tx;
 use crate::kernel::account::{Email, User};
 use crate::kernel::brake::{self, BrakeKey, Pace};
@@ -101,7 +102,7 @@ pub(crate) async fn ask(
         kind: asked.kind,
         language: asked.language,
         content: Content {
-            link: carries.then(|| house.link(asked.page, issued.token.expose())),
+            link: carries.then(|| link(asked.page, &issued.token)),
             code: issued
                 .code
                 .filter(|_| carries)
@@ -113,6 +114,11 @@ pub(crate) async fn ask(
         decoy: reply == Reply::Nothing,
     };
     enqueue(tx, house, mail, now).await
+}
+
+/// A link for a mail, below where the pages are.
+pub(crate) fn link(page: &str, token: &Secret) -> String {
+    format!("{page}?token={}", token.expose())
 }
 
 impl Tokenhouse {
@@ -154,12 +160,13 @@ impl Tokenhouse {
         Ok(brake::admit(tx, &key, pace, now).await?)
     }
 
-    /// Where a link in a mail leads.
-    pub(crate) fn link(&self, page: &str, token: &str) -> String {
+    /// Where a link in a mail leads. Asked when the mail is sent: a command beside a running house need not know its
+    /// address.
+    pub(super) fn address_of(&self, link: &str) -> String {
         let settings = &self.0.settings;
         match &settings.links.pages {
-            Some(pages) => format!("{}{page}?token={token}", pages.trim_end_matches('/')),
-            None => format!("{}/account{page}?token={token}", settings.public_url),
+            Some(pages) => format!("{}{link}", pages.trim_end_matches('/')),
+            None => format!("{}/account{link}", settings.public_url),
         }
     }
 }

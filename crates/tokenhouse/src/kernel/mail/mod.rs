@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use self::asked::{Asked, Reply, ask};
+pub(crate) use self::asked::{Asked, Reply, ask, link};
 pub(crate) use self::deliver::Way;
 use super::account::User;
 use super::house::Tokenhouse;
@@ -42,7 +42,7 @@ pub(crate) struct Mail<'a> {
 /// What a mail tells beside the texts of its kind. It is sealed while it waits.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Content {
-    /// Where its button leads; with a secret in it.
+    /// Where its button leads, below where the pages are; with a secret in it.
     pub(crate) link: Option<String>,
     /// What may be typed in place of following the link.
     pub(crate) code: Option<String>,

@@ -34,7 +34,10 @@ impl Member {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("return_to", &self.path(back))
             .finish();
-        Ok(page::redirect(&format!("{}?{query}", self.path("/account/prove"))))
+        Ok(page::redirect(&format!(
+            "{}?{query}",
+            self.path("/account/prove")
+        )))
     }
 
     /// The page, with what was wrong.

@@ -53,13 +53,16 @@ impl Visit {
             };
             return self.page(StatusCode::OK, "pages/set_up.html", &page);
         }
-        second_step(self, SecondStepPage {
-            form: FormState::default(),
-            return_to,
-            mfa_token,
-            factors,
-            sent: false,
-        })
+        second_step(
+            self,
+            SecondStepPage {
+                form: FormState::default(),
+                return_to,
+                mfa_token,
+                factors,
+                sent: false,
+            },
+        )
     }
 
     /// The second step again, with what was wrong; or the sign-in page, where it has to begin anew.
@@ -85,13 +88,16 @@ impl Visit {
                 return self.sign_in_page(sign_in).await;
             }
         };
-        second_step(self, SecondStepPage {
-            form,
-            return_to,
-            mfa_token: mfa_token.expose().to_owned(),
-            factors,
-            sent: false,
-        })
+        second_step(
+            self,
+            SecondStepPage {
+                form,
+                return_to,
+                mfa_token: mfa_token.expose().to_owned(),
+                factors,
+                sent: false,
+            },
+        )
     }
 }
 
@@ -125,11 +131,14 @@ pub(crate) async fn sent(
     return_to: Option<String>,
 ) -> Result<Response, Error> {
     let factors = visit.house.factors_at_second_step(mfa_token).await?;
-    second_step(visit, SecondStepPage {
-        form: FormState::default(),
-        return_to,
-        mfa_token: mfa_token.expose().to_owned(),
-        factors,
-        sent: true,
-    })
+    second_step(
+        visit,
+        SecondStepPage {
+            form: FormState::default(),
+            return_to,
+            mfa_token: mfa_token.expose().to_owned(),
+            factors,
+            sent: true,
+        },
+    )
 }

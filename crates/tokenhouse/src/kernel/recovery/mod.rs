@@ -139,7 +139,11 @@ mod tests {
 
     #[test]
     fn a_code_is_read_as_people_write_it() {
-        for typed in ["ABCD-EFGH-IJKO-PQRS", "abcd efgh 1jk0 pqrs", " abcdefghijkopqrs\n"] {
+        for typed in [
+            "ABCD-EFGH-IJKO-PQRS",
+            "abcd efgh 1jk0 pqrs",
+            " abcdefghijkopqrs\n",
+        ] {
             assert_eq!(letters(&Secret::from(typed)).expose(), "ABCDEFGHIJKOPQRS");
         }
     }

@@ -51,10 +51,5 @@ async fn make(State(house): State<Tokenhouse>, origin: Origin, user: CurrentUser
     let answer = CodesAnswer {
         recovery_codes: exposed(&codes),
     };
-    Ok((
-        StatusCode::CREATED,
-        [(CACHE_CONTROL, "no-store")],
-        Json(answer),
-    )
-        .into_response())
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }

@@ -137,12 +137,7 @@ pub(crate) async fn open(
 }
 
 /// A step: notes that the user of this session has just proven again who they are.
-pub(crate) async fn prove(
-    tx: &mut Tx,
-    id: SessionId,
-    user: UserId,
-    now: Timestamp,
-) -> Result<bool, Error> {
+pub(crate) async fn prove(tx: &mut Tx, id: SessionId, user: UserId, now: Timestamp) -> Result<bool, Error> {
     Ok(sql::prove(tx, id, user, now).await? == 1)
 }
 
@@ -325,7 +320,9 @@ impl Tokenhouse {
         if session.proved_at > before(now, fresh) {
             return Ok(session);
         }
-        let max_age = [("max_age".to_owned(), fresh.as_secs().into())].into_iter().collect();
+        let max_age = [("max_age".to_owned(), fresh.as_secs().into())]
+            .into_iter()
+            .collect();
         Err(Error::new(
             Code::FreshProofRequired,
             "prove again who you are, then repeat the request",

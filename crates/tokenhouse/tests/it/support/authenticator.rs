@@ -56,7 +56,9 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
 
 impl Authenticator {
     pub fn es256() -> Self {
-        Self::with(Key::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()))
+        Self::with(Key::Es256(
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
+        ))
     }
 
     pub fn eddsa() -> Self {
@@ -64,7 +66,9 @@ impl Authenticator {
     }
 
     pub fn rs256() -> Self {
-        Self::with(Key::Rs256(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())))
+        Self::with(Key::Rs256(Box::new(
+            RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
+        )))
     }
 
     fn with(key: Key) -> Self {
@@ -89,17 +93,37 @@ impl Authenticator {
             Key::Es256(key) => {
                 let point = key.public_key().as_ref();
                 let head = [0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21];
-                [&head[..], &cbor(BYTES, &point[1..33]), &[0x22], &cbor(BYTES, &point[33..])].concat()
+                [
+                    &head[..],
+                    &cbor(BYTES, &point[1..33]),
+                    &[0x22],
+                    &cbor(BYTES, &point[33..]),
+                ]
+                .concat()
             }
             Key::EdDsa(key) => {
                 let head = [0xa4, 0x01, 0x01, 0x03, 0x27, 0x20, 0x06, 0x21];
                 [&head[..], &cbor(BYTES, key.public_key().as_ref())].concat()
             }
             Key::Rs256(key) => {
-                let modulus = key.public_key().modulus().big_endian_without_leading_zero().to_vec();
-                let exponent = key.public_key().exponent().big_endian_without_leading_zero().to_vec();
+                let modulus = key
+                    .public_key()
+                    .modulus()
+                    .big_endian_without_leading_zero()
+                    .to_vec();
+                let exponent = key
+                    .public_key()
+                    .exponent()
+                    .big_endian_without_leading_zero()
+                    .to_vec();
                 let head = [0xa4, 0x01, 0x03, 0x03, 0x39, 0x01, 0x00, 0x20];
-                [&head[..], &cbor(BYTES, &modulus), &[0x21], &cbor(BYTES, &exponent)].concat()
+                [
+                    &head[..],
+                    &cbor(BYTES, &modulus),
+                    &[0x21],
+                    &cbor(BYTES, &exponent),
+                ]
+                .concat()
             }
         }
     }
@@ -111,7 +135,8 @@ impl Authenticator {
             Key::EdDsa(key) => key.sign(message).as_ref().to_vec(),
             Key::Rs256(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .unwrap();
                 signature
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::body::Body;
-use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use tokenhouse::testing::PASSWORD;
@@ -16,6 +16,8 @@ pub struct Browser {
     router: Router,
     mount: String,
     pub cookies: BTreeMap<String, String>,
+    /// What its person reads.
+    pub language: String,
     /// What it sends with a form beside cookies.
     pub says: Vec<(&'static str, String)>,
 }
@@ -34,7 +36,7 @@ impl Answer {
     }
 }
 
-/// The value of an attribute of the first tag that has `mark`.
+/// The token in the first form of a page.
 #[track_caller]
 fn token_in(html: &str) -> String {
     let (_, rest) = html
@@ -53,6 +55,7 @@ impl Browser {
             router,
             mount: mount.to_owned(),
             cookies: BTreeMap::new(),
+            language: "en".to_owned(),
             says: vec![("sec-fetch-site", "same-origin".to_owned())],
         }
     }
@@ -62,6 +65,7 @@ impl Browser {
             .method(&method)
             .uri(format!("{}{path}", self.mount));
         request = request.header(ACCEPT, "text/html,*/*;q=0.8");
+        request = request.header(ACCEPT_LANGUAGE, &self.language);
         if !self.cookies.is_empty() {
             let pairs: Vec<_> = self
                 .cookies

@@ -31,8 +31,9 @@ use tokio_postgres::Statement;
 use super::error::Fault;
 use super::{Answer, Connections, Query, StoreError, ask, fetch, prepare, simple, within};
 
-/// One is flushed while the other is filled.
-const LANES: usize = 2;
+/// So many, or half of the connections, as transactions and reads want some too. With fewer, sixteen clients of a slow
+/// disk waited for twice as many flushes; with more, hardly anything is shared.
+const MOST_LANES: usize = 8;
 /// A batch that is sent in one go.
 const FULL: usize = 128;
 /// More than this is refused at once: they would only wait for their deadline.
@@ -55,6 +56,7 @@ pub(super) struct Lanes(Arc<Inner>);
 
 struct Inner {
     connections: Connections,
+    lanes: usize,
     queue: Mutex<Queue>,
 }
 
@@ -66,8 +68,10 @@ struct Queue {
 
 impl Lanes {
     pub(super) fn new(connections: Connections) -> Self {
+        let lanes = (connections.pool.status().max_size / 2).clamp(1, MOST_LANES);
         Self(Arc::new(Inner {
             connections,
+            lanes,
             queue: Mutex::default(),
         }))
     }
@@ -80,7 +84,7 @@ impl Lanes {
     pub(super) async fn run(&self, statements: &[Query]) -> Outcome {
         let answer = {
             let mut queue = self.0.queue.lock();
-            if queue.taken < LANES {
+            if queue.taken < self.0.lanes {
                 queue.taken += 1;
                 None
             } else if queue.waiting.len() < MOST_WAITING {

@@ -26,7 +26,9 @@ pub(super) fn attestation_object(bytes: &[u8]) -> Result<&[u8], Refusal> {
     };
     match read().map_err(|_| MALFORMED)? {
         (Some(data), end) if end == bytes.len() => Ok(data),
-        _ => Err(Refusal::Malformed("the attestation object lacks the data, or goes on")),
+        _ => Err(Refusal::Malformed(
+            "the attestation object lacks the data, or goes on",
+        )),
     }
 }
 

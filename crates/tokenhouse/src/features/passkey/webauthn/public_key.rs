@@ -44,7 +44,9 @@ impl PublicKey {
             }
             (Some(EDDSA), Some(1), Some(6)) => plain(&ED25519, coordinate(key.x)?)?,
             (Some(RS256), Some(3), None) => match (key.modulus, key.x) {
-                (Some(n), Some(e)) if (256..=1024).contains(&n.len()) && n[0] != 0 && (1..=8).contains(&e.len()) => {
+                (Some(n), Some(e))
+                    if (256..=1024).contains(&n.len()) && n[0] != 0 && (1..=8).contains(&e.len()) =>
+                {
                     Kind::Rsa {
                         n: n.to_vec(),
                         e: e.to_vec(),

@@ -55,7 +55,11 @@ impl Vector {
             challenge: &bytes(&given.challenge),
             verified: false,
         };
-        register(&expected, &bytes(&given.client_data), &bytes(&given.attestation_object))
+        register(
+            &expected,
+            &bytes(&given.client_data),
+            &bytes(&given.attestation_object),
+        )
     }
 
     fn authenticate(&self, with: &Registered) -> Result<State, Refusal> {
@@ -82,10 +86,18 @@ fn every_example_is_judged_right() {
     for vector in vectors() {
         match vector.register() {
             Ok(registered) => {
-                assert_eq!(registered.credential_id, bytes(&vector.credential_id), "{}", vector.name);
+                assert_eq!(
+                    registered.credential_id,
+                    bytes(&vector.credential_id),
+                    "{}",
+                    vector.name
+                );
                 vector.authenticate(&registered).unwrap();
                 // As it is kept and read again.
-                assert_eq!(PublicKey::read(registered.public_key.cose()).unwrap(), registered.public_key);
+                assert_eq!(
+                    PublicKey::read(registered.public_key.cose()).unwrap(),
+                    registered.public_key
+                );
                 accepted.push(vector.name);
             }
             Err(refusal) => refused.push((vector.name, refusal)),
@@ -154,16 +166,25 @@ fn no_changed_byte_passes() {
                 let mut changed = [client.clone(), data.clone(), signature.clone()];
                 changed[part][position] ^= 1;
                 let [one, two, three] = &changed;
-                assert!(judge(one, two, three).is_err(), "{name}: part {part}, byte {position}");
+                assert!(
+                    judge(one, two, three).is_err(),
+                    "{name}: part {part}, byte {position}"
+                );
                 let mut cut = [client.clone(), data.clone(), signature.clone()];
                 cut[part].truncate(position);
                 let [one, two, three] = &cut;
-                assert!(judge(one, two, three).is_err(), "{name}: part {part} cut at {position}");
+                assert!(
+                    judge(one, two, three).is_err(),
+                    "{name}: part {part} cut at {position}"
+                );
             }
             let mut longer = [client.clone(), data.clone(), signature.clone()];
             longer[part].push(0);
             let [one, two, three] = &longer;
-            assert!(judge(one, two, three).is_err(), "{name}: part {part} with a byte more");
+            assert!(
+                judge(one, two, three).is_err(),
+                "{name}: part {part} with a byte more"
+            );
         }
     }
 }
@@ -182,17 +203,39 @@ fn who_asks_is_compared_as_a_whole() {
             challenge,
             verified: false,
         };
-        register(&expected, &bytes(&given.client_data), &bytes(&given.attestation_object)).map(drop)
+        register(
+            &expected,
+            &bytes(&given.client_data),
+            &bytes(&given.attestation_object),
+        )
+        .map(drop)
     };
     let challenge = bytes(&given.challenge);
     let right = "https://example.org";
     assert_eq!(judge("example.org", right, &challenge), Ok(()));
     assert_eq!(judge("org", right, &challenge), Err(Refusal::RelyingParty));
-    assert_eq!(judge("badexample.org", right, &challenge), Err(Refusal::RelyingParty));
-    for origin in ["https://badexample.org", "https://example.or", "http://example.org", "https://example.org:444", "https://www.example.org", ""] {
-        assert_eq!(judge("example.org", origin, &challenge), Err(Refusal::Origin), "{origin}");
+    assert_eq!(
+        judge("badexample.org", right, &challenge),
+        Err(Refusal::RelyingParty)
+    );
+    for origin in [
+        "https://badexample.org",
+        "https://example.or",
+        "http://example.org",
+        "https://example.org:444",
+        "https://www.example.org",
+        "",
+    ] {
+        assert_eq!(
+            judge("example.org", origin, &challenge),
+            Err(Refusal::Origin),
+            "{origin}"
+        );
     }
-    assert_eq!(judge("example.org", right, &challenge[1..]), Err(Refusal::Challenge));
+    assert_eq!(
+        judge("example.org", right, &challenge[1..]),
+        Err(Refusal::Challenge)
+    );
     assert_eq!(judge("example.org", right, b""), Err(Refusal::Challenge));
 }
 
