@@ -330,6 +330,7 @@ on_both_engines! {
         let mut key = Authenticator::eddsa();
         key.backup_eligible = false;
         key.backed_up = false;
+        api.test.advance(std::time::Duration::from_secs(1));
         let kept = enrol(&api, &tokens.access, &mut key).await.is(201).json();
         assert_eq!(kept["recovery_codes"], json!([]));
         let id = kept["passkey"]["id"].as_str().unwrap().to_owned();
@@ -373,6 +374,7 @@ on_both_engines! {
         enrol(&api, &tokens.access, &mut phone).await.is(201);
         let mut key = Authenticator::es256();
         key.verifies = false;
+        api.test.advance(std::time::Duration::from_secs(1));
         enrol(&api, &tokens.access, &mut key).await.is(201);
         let ids: Vec<String> = list(&api, &tokens.access).await.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
         let remove = async |id: &str| api.delete(&format!("/users/me/passkeys/{id}"), Some(&tokens.access), Value::Null).await;

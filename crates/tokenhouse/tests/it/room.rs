@@ -5,13 +5,12 @@ use tokenhouse::base::entropy::Entropy;
 use tokenhouse::base::store::{EngineKind, query};
 
 use crate::on_both_engines;
-use crate::support::Place;
 use crate::support::api::{Api, claims};
 
 const SESSIONS: i64 = 4000;
 /// Row, primary key and two indexes. PostgreSQL leaves a fifth of each page free for what a refresh changes, keeps
 /// 23 bytes of its own with each row, and repeats the key in its index.
-const MOST: [(EngineKind, i64); 2] = [(EngineKind::Sqlite, 420), (EngineKind::Postgres, 560)];
+const MOST: [(EngineKind, i64); 2] = [(EngineKind::Sqlite, 330), (EngineKind::Postgres, 375)];
 
 on_both_engines! {
     async fn a_session_takes_little_room(place: &Place) {

@@ -17,7 +17,7 @@ mod system {
     /// Two threads that allow and refuse at once would undo each other.
     static TOUCHING: Mutex<()> = Mutex::new(());
 
-    pub fn only_for_hashing() {
+    pub(super) fn only_for_hashing() {
         // Where somebody else has refused them, they mean it for hashes too. And where the system knows no large
         // pages, there is nothing to refuse.
         if let Ok(false) = transparent_huge_pages_are_disabled() {
@@ -26,7 +26,7 @@ mod system {
         }
     }
 
-    pub(crate) fn touch<T>(memory: impl FnOnce() -> T) -> T {
+    pub(super) fn touch<T>(memory: impl FnOnce() -> T) -> T {
         if !REFUSED.load(Ordering::Relaxed) {
             return memory();
         }
