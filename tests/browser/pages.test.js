@@ -115,6 +115,7 @@ describe("the pages", { timeout: 300_000 }, () => {
       const seen = [];
       await everyPage(page, house.url, async (name) => {
         seen.push(name);
+        assert.doesNotMatch(await page.title(), /Something went wrong/, name);
         const results = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ["violations"] })`);
         const found = results.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" ")}`);
         assert.deepEqual(found, [], name);

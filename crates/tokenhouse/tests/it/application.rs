@@ -95,8 +95,9 @@ on_both_engines! {
         let older = Tokenhouse::builder().database(place.url()).configure(key).migrations("shop", LATER_SHOP);
         assert!(refused(older.clone().without_migrating().build().await).contains("shop/0002_orders"));
         older.build().await.unwrap();
-        let newer = Tokenhouse::builder().database(place.url()).configure(key).migrations("shop", SHOP);
-        assert!(refused(newer.build().await).contains("shop/0002_orders"));
+        // The program from before goes on beside it, as nothing was taken away.
+        let before = Tokenhouse::builder().database(place.url()).configure(key).migrations("shop", SHOP);
+        before.build().await.unwrap();
         assert_eq!(store.schema(MIGRATIONS).await.unwrap(), SchemaState::Current);
 
         for name in ["", "a/b"] {

@@ -330,6 +330,7 @@ on_both_engines! {
         let mut key = Authenticator::eddsa();
         key.backup_eligible = false;
         key.backed_up = false;
+        api.test.advance(std::time::Duration::from_secs(1));
         let kept = enrol(&api, &tokens.access, &mut key).await.is(201).json();
         assert_eq!(kept["recovery_codes"], json!([]));
         let id = kept["passkey"]["id"].as_str().unwrap().to_owned();
@@ -373,6 +374,7 @@ on_both_engines! {
         enrol(&api, &tokens.access, &mut phone).await.is(201);
         let mut key = Authenticator::es256();
         key.verifies = false;
+        api.test.advance(std::time::Duration::from_secs(1));
         enrol(&api, &tokens.access, &mut key).await.is(201);
         let ids: Vec<String> = list(&api, &tokens.access).await.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
         let remove = async |id: &str| api.delete(&format!("/users/me/passkeys/{id}"), Some(&tokens.access), Value::Null).await;
@@ -441,26 +443,6 @@ on_both_engines! {
         log_in(&api, &mut device).await.is(200);
     }
 
-    /// Our reading of the specification against another's: the authenticator and client of 1Password.
-    async fn the_client_of_another_house_agrees(place: &Place) {
-        let api = Api::on(place).await;
-        let tokens = api.signup(ADA).await;
-        let mut client = passkey::client::Client::new(other::authenticator()).allows_insecure_localhost(true);
-        let origin = url::Url::parse(crate::support::authenticator::ORIGIN).unwrap();
-        let options = serde_json::from_value(creation_options(&api, &tokens.access).await).unwrap();
-        let created = client.register(&origin, options, passkey::client::DefaultClientData).await.unwrap();
-        let kept = keep(&api, &tokens.access, &serde_json::to_value(created).unwrap()).await.is(201).json();
-        assert_eq!(kept["passkey"]["signs_in_alone"], true, "{kept}");
-        for _ in 0..2 {
-            let options = serde_json::from_value(request_options(&api, Value::Null).await).unwrap();
-            let asserted = client.authenticate(&origin, options, passkey::client::DefaultClientData).await.unwrap();
-            finish(&api, &serde_json::to_value(asserted).unwrap()).await.is(200);
-        }
-        // And refuses, as it should, to make a second one for the same account.
-        let options = serde_json::from_value(creation_options(&api, &tokens.access).await).unwrap();
-        assert!(client.register(&origin, options, passkey::client::DefaultClientData).await.is_err());
-    }
-
     async fn an_application_with_doors_of_its_own_cannot_skip_the_second_step(place: &Place) {
         let api = Api::on(place).await;
         with_passkey(&api, ADA).await;
@@ -472,44 +454,5 @@ on_both_engines! {
         assert!(error.members().get("mfa_token").is_some());
         let form = format!("username={}&password={}", ADA.replace('@', "%40"), PASSWORD.replace(' ', "+"));
         api.form("/auth/login", &form).await.problem(401, "mfa_required");
-    }
-}
-
-/// 1Password's software authenticator.
-mod other {
-    use passkey::authenticator::{Authenticator, UiHint, UserCheck, UserValidationMethod};
-    use passkey::crypto::rust_crypto::RustCryptoBackend;
-    use passkey::types::Passkey;
-    use passkey::types::ctap2::{Aaguid, Ctap2Error};
-
-    pub struct Willing;
-
-    #[async_trait::async_trait]
-    impl UserValidationMethod for Willing {
-        type PasskeyItem = Passkey;
-
-        async fn check_user<'a>(
-            &self,
-            _: UiHint<'a, Passkey>,
-            presence: bool,
-            verification: bool,
-        ) -> Result<UserCheck, Ctap2Error> {
-            Ok(UserCheck {
-                presence,
-                verification,
-            })
-        }
-
-        fn is_verification_enabled(&self) -> Option<bool> {
-            Some(true)
-        }
-
-        fn is_presence_enabled(&self) -> bool {
-            true
-        }
-    }
-
-    pub fn authenticator() -> Authenticator<Option<Passkey>, Willing, RustCryptoBackend> {
-        Authenticator::new(Aaguid::new_empty(), None, Willing, RustCryptoBackend)
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct CreatedResponse {
     pub(super) client_data: Bytes,
     pub(super) attestation_object: Bytes,
     #[serde(default)]
-    transports: Vec<String>,
+    transports: Option<Vec<String>>,
 }
 
 impl Created {
@@ -60,7 +60,7 @@ impl Created {
     pub(super) fn transports(&self) -> Vec<&'static str> {
         TRANSPORTS
             .into_iter()
-            .filter(|known| self.response.transports.iter().any(|one| one == known))
+            .filter(|known| self.response.transports.iter().flatten().any(|one| one == known))
             .collect()
     }
 }
