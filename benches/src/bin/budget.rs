@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use data_encoding::BASE64URL_NOPAD;
-use tokenhouse::kernel::keys::SigningKey;
 use tokenhouse::Algorithm;
+use tokenhouse::kernel::keys::SigningKey;
 use tokenhouse_verify::{Audience, Claims, KeySet, Verifier, header_segment};
 
 fn main() -> ExitCode {

@@ -103,11 +103,24 @@ pub struct CurrentUser {
     pass: Pass,
 }
 
+/// A browser that is signed in.
+#[derive(Clone, Debug)]
+struct Browsing {
+    session: Session,
+    form_token: Secret,
+}
+
+impl Browsing {
+    fn holds(&self, scope: &str) -> bool {
+        self.session.scope.split_whitespace().any(|held| held == scope)
+    }
+}
+
 /// What the user was let in by.
 #[derive(Clone, Debug)]
 enum Pass {
     Token(AccessToken),
-    Browser { session: Session, form_token: Secret },
+    Browser(Box<Browsing>),
 }
 
 impl CurrentUser {
@@ -116,7 +129,7 @@ impl CurrentUser {
     pub fn token(&self) -> Option<&AccessToken> {
         match &self.pass {
             Pass::Token(token) => Some(token),
-            Pass::Browser { .. } => None,
+            Pass::Browser(_) => None,
         }
     }
 
@@ -127,7 +140,7 @@ impl CurrentUser {
     pub fn session_id(&self) -> Result<SessionId, Error> {
         match &self.pass {
             Pass::Token(token) => token.session_id(),
-            Pass::Browser { session, .. } => Ok(session.id),
+            Pass::Browser(browsing) => Ok(browsing.session.id),
         }
     }
 
@@ -137,7 +150,7 @@ impl CurrentUser {
     pub fn csrf_token(&self) -> Option<&Secret> {
         match &self.pass {
             Pass::Token(_) => None,
-            Pass::Browser { form_token, .. } => Some(form_token),
+            Pass::Browser(browsing) => Some(&browsing.form_token),
         }
     }
 
@@ -165,10 +178,8 @@ impl CurrentUser {
     pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
         match &self.pass {
             Pass::Token(token) => token.require_scope(scope),
-            Pass::Browser { session, .. } if session.scope.split_whitespace().any(|held| held == scope) => {
-                Ok(())
-            }
-            Pass::Browser { .. } => Err(Error::new(
+            Pass::Browser(browsing) if browsing.holds(scope) => Ok(()),
+            Pass::Browser(_) => Err(Error::new(
                 Code::InsufficientScope,
                 format!("the session lacks the scope {scope}"),
             )
@@ -264,7 +275,7 @@ impl Tokenhouse {
         let form_token = self.0.browser.form_token(Bound::Session(session.id)).into();
         Ok(Some(CurrentUser {
             user,
-            pass: Pass::Browser { session, form_token },
+            pass: Pass::Browser(Box::new(Browsing { session, form_token })),
         }))
     }
 }
