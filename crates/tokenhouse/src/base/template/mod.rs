@@ -89,6 +89,12 @@ impl Templates {
             .unwrap_or_else(|| &self.languages[&self.usual])
     }
 
+    /// Every language there is.
+    #[cfg(test)]
+    pub(crate) fn languages(&self) -> impl Iterator<Item = &Language> {
+        self.languages.values()
+    }
+
     /// The language that an `Accept-Language` header (RFC 9110 §12.5.4) wants most: `de-AT` is served by `de`.
     pub(crate) fn best(&self, accepted: Option<&str>) -> &Language {
         let mut best: Option<(f32, &Language)> = None;

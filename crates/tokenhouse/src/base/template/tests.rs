@@ -137,7 +137,7 @@ fn an_operator_overrides_a_template_some_texts_and_adds_a_language() {
     );
     assert!(render("ar", "mails/hello.txt").unwrap().starts_with("Hello"));
     assert_eq!(templates.language("ar").direction(), "rtl");
-    assert_eq!(templates.languages.len(), 3);
+    assert_eq!(templates.languages().count(), 3);
 
     std::fs::write(folder.path().join("pages/hello.html"), "{% if %}").unwrap();
     let error = Templates::load(FILES, Some(folder.path()), "en")

@@ -103,24 +103,14 @@ pub struct CurrentUser {
     pass: Pass,
 }
 
-/// A browser that is signed in.
-#[derive(Clone, Debug)]
-struct Browsing {
-    session: Session,
-    form_token: Secret,
-}
-
-impl Browsing {
-    fn holds(&self, scope: &str) -> bool {
-        self.session.scope.split_whitespace().any(|held| held == scope)
-    }
-}
-
 /// What the user was let in by.
 #[derive(Clone, Debug)]
 enum Pass {
     Token(AccessToken),
-    Browser(Box<Browsing>),
+    Browser {
+        session: Box<Session>,
+        form_token: Secret,
+    },
 }
 
 impl CurrentUser {
@@ -129,7 +119,7 @@ impl CurrentUser {
     pub fn token(&self) -> Option<&AccessToken> {
         match &self.pass {
             Pass::Token(token) => Some(token),
-            Pass::Browser(_) => None,
+            Pass::Browser { .. } => None,
         }
     }
 
@@ -140,7 +130,7 @@ impl CurrentUser {
     pub fn session_id(&self) -> Result<SessionId, Error> {
         match &self.pass {
             Pass::Token(token) => token.session_id(),
-            Pass::Browser(browsing) => Ok(browsing.session.id),
+            Pass::Browser { session, .. } => Ok(session.id),
         }
     }
 
@@ -150,7 +140,7 @@ impl CurrentUser {
     pub fn csrf_token(&self) -> Option<&Secret> {
         match &self.pass {
             Pass::Token(_) => None,
-            Pass::Browser(browsing) => Some(&browsing.form_token),
+            Pass::Browser { form_token, .. } => Some(form_token),
         }
     }
 
@@ -178,8 +168,10 @@ impl CurrentUser {
     pub fn require_scope(&self, scope: &str) -> Result<(), Error> {
         match &self.pass {
             Pass::Token(token) => token.require_scope(scope),
-            Pass::Browser(browsing) if browsing.holds(scope) => Ok(()),
-            Pass::Browser(_) => Err(Error::new(
+            Pass::Browser { session, .. } if session.scope.split_whitespace().any(|held| held == scope) => {
+                Ok(())
+            }
+            Pass::Browser { .. } => Err(Error::new(
                 Code::InsufficientScope,
                 format!("the session lacks the scope {scope}"),
             )
@@ -275,7 +267,10 @@ impl Tokenhouse {
         let form_token = self.0.browser.form_token(Bound::Session(session.id)).into();
         Ok(Some(CurrentUser {
             user,
-            pass: Pass::Browser(Box::new(Browsing { session, form_token })),
+            pass: Pass::Browser {
+                session: Box::new(session),
+                form_token,
+            },
         }))
     }
 }
