@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokenhouse::store::query;
 use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
-use crate::support::api::{Answer, Api, Letter, contend, count, faults};
+use crate::passkeys::{enrol, log_in};
+use crate::second_factors::{mfa_token, set_up_app, with_app};
+use crate::support::api::{Answer, Api, Letter, Tokens, contend, count, faults};
+use crate::support::authenticator::Authenticator;
 
 const NEW: &str = "another long password";
 
@@ -24,6 +28,15 @@ async fn reset(api: &Api, letter: &Letter, new: &str) -> Answer {
 async fn by_code(api: &Api, email: &str, code: &str) -> Answer {
     let body = json!({ "email": email, "code": code, "new_password": NEW });
     api.post("/auth/password/reset", None, body).await
+}
+
+pub async fn rows_of(api: &Api, table: &str) -> i64 {
+    let counted = match table {
+        "totp" => "SELECT COUNT(*) FROM totp",
+        "passkeys" => "SELECT COUNT(*) FROM passkeys",
+        _ => "SELECT COUNT(*) FROM recovery_codes",
+    };
+    api.rows::<(i64,)>(query(counted)).await[0].0
 }
 
 /// Somebody who has forgotten the password, and the mail.
@@ -55,6 +68,32 @@ on_both_engines! {
         let me = api.guess("ada@example.org", NEW).await.is(200).json();
         assert_eq!(me["user"]["email_verified"], true, "whoever read the mail has the mailbox");
         reset(&api, &letter, PASSWORD).await.problem(401, "ticket_invalid");
+    }
+
+    /// Somebody opens an account with another's address, and sets up whatever would keep them in.
+    async fn the_first_to_read_the_mail_of_an_account_puts_out_whoever_opened_it(place: &Place) {
+        let api = Api::on(place).await;
+        let app = with_app(&api, "ada@example.org").await;
+        let mut device = Authenticator::es256();
+        enrol(&api, &app.tokens.access, &mut device).await.is(201);
+        api.mails().await;
+        forgot(&api, "ada@example.org").await.is(202);
+        reset(&api, &api.mail("reset", "ada@example.org").await, NEW).await.is(204);
+        api.me(&app.tokens.access).await.problem(401, "token_revoked");
+        assert_eq!(log_in(&api, &mut device).await.status, 401);
+        for table in ["totp", "passkeys", "recovery_codes"] {
+            assert_eq!(rows_of(&api, table).await, 0, "{table}");
+        }
+        // The owner has the password alone, and no second step before them.
+        api.guess("ada@example.org", NEW).await.is(200);
+
+        // From now on what is set up is the owner's, and a forgotten password takes nothing away.
+        let ada = Tokens::of(&api.guess("ada@example.org", NEW).await);
+        set_up_app(&api, ada).await;
+        api.mails().await;
+        forgot(&api, "ada@example.org").await.is(202);
+        reset(&api, &api.mail("reset", "ada@example.org").await, PASSWORD).await.is(204);
+        mfa_token(&api.guess("ada@example.org", PASSWORD).await);
     }
 
     async fn a_code_does_the_same_and_uses_the_link_up(place: &Place) {
