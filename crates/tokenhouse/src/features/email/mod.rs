@@ -7,7 +7,7 @@ pub(crate) mod routes;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::base::clock::after;
+use crate::base::clock::{after, before as before_then};
 use crate::base::error::{Error, FieldError};
 use crate::base::http::Origin;
 use crate::base::secret::Secret;
@@ -233,8 +233,10 @@ impl Tokenhouse {
         // older link belongs to somebody who had the account before, and stays.
         ticket::void_since(&mut tx, UNDO, id, ticket.created_at).await?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        // A second factor from before the change is the owner's.
-        self.disown(&mut tx, id, ticket.created_at).await?;
+        // Whoever changed the address may have set something up first, to stay by it. What had been there for as long as
+        // the owner has to follow this link is taken to be the owner's.
+        let since = before_then(ticket.created_at, *self.0.settings.links.undo);
+        self.disown(&mut tx, id, since).await?;
         mailbox::send_reset(&mut tx, self, &old, Some(&user), true, origin, now).await?;
         let event = Event::new("email.change_undone", now)
             .of_user(id)
