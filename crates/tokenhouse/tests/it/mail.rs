@@ -160,7 +160,7 @@ on_both_engines! {
         let new = signup("ada@example.org", "ada").await.is(202);
         api.mail("verify", "ada@example.org").await;
         let taken = signup("ADA@example.org", "lovelace").await.is(202);
-        let letter = api.mail("signup_attempt", "ADA@example.org").await;
+        let letter = api.mail("signup_attempt", "ada@example.org").await;
         assert_eq!((letter.link.as_str(), letter.code.as_str()), ("", ""));
         let name = signup("eve@example.org", "ada").await.is(202);
         let told = api.mail("username_taken", "eve@example.org").await;

@@ -54,7 +54,7 @@ on_both_engines! {
         let other = api.login("ada@example.org").await;
         api.mails().await;
         forgot(&api, "ADA@example.org").await.is(202);
-        let letter = api.mail("reset", "ADA@example.org").await;
+        let letter = api.mail("reset", "ada@example.org").await;
         assert!(letter.link.starts_with("http://localhost:8080/account/reset?token="), "{letter:?}");
         api.me(&ada.access).await.is(200);
         reset(&api, &letter, NEW).await.is(204);
@@ -103,6 +103,22 @@ on_both_engines! {
         api.guess("ada@example.org", NEW).await.is(200);
         reset(&api, &letter, PASSWORD).await.problem(401, "ticket_invalid");
         by_code(&api, "ada@example.org", &letter.code).await.problem(401, "ticket_invalid");
+    }
+
+    /// What compares the same as an address may be another's mailbox.
+    async fn a_mail_goes_to_the_address_as_its_owner_wrote_it(place: &Place) {
+        let api = Api::on(place).await;
+        api.signup("Ada@example.org").await;
+        api.mail("verify", "Ada@example.org").await;
+        for typed in ["ADA@example.org", "ａda@example.org", "ada@EXAMPLE.org", "ada@ｅxample.org"] {
+            forgot(&api, typed).await.is(202);
+            api.mail("reset", "Ada@example.org").await;
+        }
+        let body = json!({ "email": "ａda@example.org" });
+        for (path, kind) in [("/auth/email/verify/request", "verify"), ("/auth/magic/request", "verify")] {
+            api.post(path, None, body.clone()).await.is(202);
+            api.mail(kind, "Ada@example.org").await;
+        }
     }
 
     async fn a_password_that_is_not_acceptable_uses_nothing_up(place: &Place) {

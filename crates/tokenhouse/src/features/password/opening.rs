@@ -170,7 +170,7 @@ impl Taken {
                 lifetime: *house.0.settings.links.verify,
                 with_code: true,
                 to: email,
-                user: None,
+                user: self.owner.as_deref(),
                 reply: Reply::Word,
                 urgent: false,
                 data: serde_json::json!({}),

@@ -15,7 +15,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::secret::Secret;
 use crate::base::store::Tx;
-use crate::kernel::account::{Email, User};
+use crate::kernel::account::{self, Email, User};
 use crate::kernel::brake::{self, BrakeKey, Pace};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::ticket::{self, NewTicket, Purpose};
@@ -99,8 +99,11 @@ pub(crate) async fn ask(
     )
     .await?;
     let carries = reply != Reply::Word;
+    // To the address as its owner wrote it: one that compares the same may be another's mailbox.
+    let own = asked.user.and_then(|user| user.email.as_deref());
+    let own = own.filter(|own| account::key(own) == asked.to.key());
     let mail = Mail {
-        to: asked.to.as_str(),
+        to: own.unwrap_or(asked.to.as_str()),
         kind: asked.kind,
         language: asked.language,
         content: Content {
