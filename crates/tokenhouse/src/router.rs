@@ -78,7 +78,9 @@ impl Tokenhouse {
     pub fn service(&self) -> Router {
         let routes = self.routes().fallback(not_found);
         let routes = if self.0.settings.pages.enabled {
-            routes.route("/", axum::routing::get(front_door).with_state(self.clone()))
+            routes
+                .route("/", axum::routing::get(front_door).with_state(self.clone()))
+                .method_not_allowed_fallback(method_not_allowed)
         } else {
             routes
         };

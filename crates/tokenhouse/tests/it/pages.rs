@@ -14,7 +14,6 @@ use tokenhouse::testing::{PASSWORD, TestHouse};
 use tokenhouse::{CurrentUser, MaybeUser};
 
 use crate::on_both_engines;
-use crate::support::Place;
 use crate::support::api::Api;
 use crate::support::browser::Browser;
 
@@ -535,7 +534,7 @@ async fn every_page_keeps_others_out_and_is_kept_by_nobody() {
         }
         let html = page.html();
         assert!(
-            !html.contains("style=")
+            !html.contains(" style=")
                 && !html.contains("<style")
                 && !html.contains("onclick")
                 && !html.contains("http"),
@@ -612,8 +611,14 @@ async fn pages_speak_the_browsers_language() {
 
 #[tokio::test]
 async fn what_is_switched_off_is_not_on_the_pages() {
-    let test =
-        TestHouse::with(|builder| builder.configure(|settings| settings.features.password = false)).await;
+    let test = TestHouse::with(|builder| {
+        builder.configure(|settings| {
+            settings.features.password = false;
+            settings.features.magic = false;
+            settings.features.passkey = false;
+        })
+    })
+    .await;
     let mut browser = Browser::of(test.house.service(), "");
     let page = browser.get("/account/sign-in").await.is(200).html();
     assert!(

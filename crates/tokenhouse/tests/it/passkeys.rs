@@ -164,7 +164,8 @@ on_both_engines! {
     async fn what_a_browser_elsewhere_was_given_is_refused(place: &Place) {
         let api = Api::on(place).await;
         let (tokens, mut device) = with_passkey(&api, ADA).await;
-        let lies: [(&str, fn(&mut Authenticator)); 8] = [
+        type Lie = fn(&mut Authenticator);
+        let lies: [(&str, Lie); 8] = [
             ("another origin", |device| device.origin = "http://localhost:8081".to_owned()),
             ("a phisher's origin", |device| device.origin = "https://evil.example".to_owned()),
             ("another domain", |device| device.rp_id = "evil.example".to_owned()),
@@ -443,26 +444,6 @@ on_both_engines! {
         log_in(&api, &mut device).await.is(200);
     }
 
-    /// Our reading of the specification against another's: the authenticator and client of 1Password.
-    async fn the_client_of_another_house_agrees(place: &Place) {
-        let api = Api::on(place).await;
-        let tokens = api.signup(ADA).await;
-        let mut client = passkey::client::Client::new(other::authenticator()).allows_insecure_localhost(true);
-        let origin = url::Url::parse(crate::support::authenticator::ORIGIN).unwrap();
-        let options = serde_json::from_value(creation_options(&api, &tokens.access).await).unwrap();
-        let created = client.register(&origin, options, passkey::client::DefaultClientData).await.unwrap();
-        let kept = keep(&api, &tokens.access, &serde_json::to_value(created).unwrap()).await.is(201).json();
-        assert_eq!(kept["passkey"]["signs_in_alone"], true, "{kept}");
-        for _ in 0..2 {
-            let options = serde_json::from_value(request_options(&api, Value::Null).await).unwrap();
-            let asserted = client.authenticate(&origin, options, passkey::client::DefaultClientData).await.unwrap();
-            finish(&api, &serde_json::to_value(asserted).unwrap()).await.is(200);
-        }
-        // And refuses, as it should, to make a second one for the same account.
-        let options = serde_json::from_value(creation_options(&api, &tokens.access).await).unwrap();
-        assert!(client.register(&origin, options, passkey::client::DefaultClientData).await.is_err());
-    }
-
     async fn an_application_with_doors_of_its_own_cannot_skip_the_second_step(place: &Place) {
         let api = Api::on(place).await;
         with_passkey(&api, ADA).await;
@@ -474,44 +455,5 @@ on_both_engines! {
         assert!(error.members().get("mfa_token").is_some());
         let form = format!("username={}&password={}", ADA.replace('@', "%40"), PASSWORD.replace(' ', "+"));
         api.form("/auth/login", &form).await.problem(401, "mfa_required");
-    }
-}
-
-/// 1Password's software authenticator.
-mod other {
-    use passkey::authenticator::{Authenticator, UiHint, UserCheck, UserValidationMethod};
-    use passkey::crypto::rust_crypto::RustCryptoBackend;
-    use passkey::types::Passkey;
-    use passkey::types::ctap2::{Aaguid, Ctap2Error};
-
-    pub struct Willing;
-
-    #[async_trait::async_trait]
-    impl UserValidationMethod for Willing {
-        type PasskeyItem = Passkey;
-
-        async fn check_user<'a>(
-            &self,
-            _: UiHint<'a, Passkey>,
-            presence: bool,
-            verification: bool,
-        ) -> Result<UserCheck, Ctap2Error> {
-            Ok(UserCheck {
-                presence,
-                verification,
-            })
-        }
-
-        fn is_verification_enabled(&self) -> Option<bool> {
-            Some(true)
-        }
-
-        fn is_presence_enabled(&self) -> bool {
-            true
-        }
-    }
-
-    pub fn authenticator() -> Authenticator<Option<Passkey>, Willing, RustCryptoBackend> {
-        Authenticator::new(Aaguid::new_empty(), None, Willing, RustCryptoBackend)
     }
 }

@@ -172,6 +172,8 @@ impl Letter<'_> {
 
 #[cfg(all(test, feature = "testing"))]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "that is how a test fails")]
+
     use super::*;
     use crate::kernel::mail::Facts;
     use crate::testing::TestHouse;
