@@ -25,7 +25,7 @@ async fn creation_options(api: &Api, access: &str) -> Value {
         .json()
 }
 
-async fn enrol(api: &Api, access: &str, device: &mut Authenticator) -> Answer {
+pub async fn enrol(api: &Api, access: &str, device: &mut Authenticator) -> Answer {
     let options = creation_options(api, access).await;
     keep(api, access, &device.create(&options)).await
 }
@@ -48,7 +48,7 @@ async fn finish(api: &Api, credential: &Value) -> Answer {
         .await
 }
 
-async fn log_in(api: &Api, device: &mut Authenticator) -> Answer {
+pub async fn log_in(api: &Api, device: &mut Authenticator) -> Answer {
     let options = request_options(api, Value::Null).await;
     finish(api, &device.get(&options)).await
 }
