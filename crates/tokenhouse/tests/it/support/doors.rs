@@ -71,6 +71,7 @@ impl Door {
             (
                 "POST",
                 "/auth/reauthenticate"
+                    | "/auth/reauthenticate/email"
                     | "/auth/reauthenticate/passkey/begin"
                     | "/auth/reauthenticate/passkey/finish"
                     | "/users/me/totp/confirm"
