@@ -197,7 +197,7 @@ on_both_engines! {
                 api.me(&tokens.access).await.is(200);
             }
         }
-        let unknown = forge().make(Presented { session: SessionId(uuid::Uuid::max()), generation: 0 });
+        let unknown = forge().make(Presented { session: SessionId(uuid::Uuid::nil()), generation: 0 });
         api.refresh(unknown.expose()).await.problem(401, "refresh_invalid");
     }
 

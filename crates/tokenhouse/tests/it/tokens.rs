@@ -280,7 +280,12 @@ on_both_engines! {
         for (forward, by) in [(false, Duration::from_secs(3600)), (true, Duration::from_secs(7200)), (true, 10 * year), (false, 30 * year), (false, 60 * year), (true, 2000 * year), (false, 1920 * year)] {
             if forward { api.test.advance(by) } else { api.test.set_back(by) }
             let refreshed = api.refresh(&tokens.refresh).await;
-            assert!(refreshed.status.as_u16() < 500, "{refreshed:?}");
+            // A session of a time far ahead is not touched: today's clock may be the one that is wrong.
+            if forward || refreshed.status != 503 {
+                assert!(refreshed.status.as_u16() < 500, "{refreshed:?}");
+            } else {
+                refreshed.problem(503, "unavailable");
+            }
             api.house().tend().await.unwrap();
             api.test.follow().await;
             let answer = api.guess("ada@example.org", PASSWORD).await.is(200);
