@@ -122,7 +122,9 @@ describe("second factors", { timeout: 300_000 }, () => {
     const { page } = await watchedPage(browser);
     page.setDefaultTimeout(20_000);
     const email = address();
-    await virtualAuthenticator(page, { transport: "usb", hasUserVerification: false, isUserVerified: false });
+    await virtualAuthenticator(page, {
+      transport: "usb", hasResidentKey: false, hasUserVerification: false, isUserVerified: false,
+    });
     await signUp(page, house.url, email);
     await page.getByRole("link", { name: "Add a passkey" }).click();
     await page.getByRole("button", { name: "Make a passkey" }).click();

@@ -18,6 +18,10 @@ pub(super) const SHORT: Duration = Duration::from_millis(50);
 /// Opens the one writing connection; makes the file, for its owner only, when there is none.
 pub(super) fn open(path: &Path, options: &StoreOptions) -> Result<Connection, StoreError> {
     create(path)?;
+    // With a log left beside it SQLite would open it all the same, and fail at the first write.
+    if access(path, Access::WRITE_OK) == Err(Errno::ROFS) {
+        return Err(unwritable(path, "the file system is read-only"));
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags)
         .and_then(|connection| {
@@ -82,18 +86,20 @@ fn directory(path: &Path) -> &Path {
     }
 }
 
+fn unwritable(path: &Path, why: &str) -> StoreError {
+    let (name, folder) = (path.display(), directory(path).display());
+    StoreError::File(format!(
+        "cannot write to {name} or to the directory {folder}: {why}"
+    ))
+}
+
 fn unopened(path: &Path, error: &rusqlite::Error) -> StoreError {
     let name = path.display();
     StoreError::File(match error.sqlite_error_code() {
         _ if path.is_dir() => format!("{name} is a directory, not a database"),
         Some(ErrorCode::NotADatabase) => format!("{name} is not an SQLite database"),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            let folder = directory(path).display();
-            let why = match access(path, Access::WRITE_OK) {
-                Err(Errno::ROFS) => "the file system is read-only",
-                _ => "permission denied",
-            };
-            format!("cannot write to {name} or to the directory {folder}: {why}")
+            return unwritable(path, "permission denied");
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             format!("another process keeps {name} locked")
