@@ -100,6 +100,9 @@ impl Door {
             ("POST", "/users/me/password") => {
                 json!({ "current_password": PASSWORD, "new_password": "another long password" })
             }
+            ("POST", "/users/me/email") => {
+                json!({ "new_email": "elsewhere@example.org", "password": PASSWORD })
+            }
             ("POST", "/auth/reauthenticate/password") => json!({ "password": PASSWORD }),
             ("POST", "/auth/reauthenticate" | "/users/me/totp/confirm") => json!({ "code": "000000" }),
             ("POST", "/auth/reauthenticate/passkey/finish" | "/users/me/passkeys/finish") => {
