@@ -71,6 +71,7 @@ impl Door {
             (
                 "POST",
                 "/auth/reauthenticate"
+                    | "/auth/reauthenticate/email"
                     | "/auth/reauthenticate/passkey/begin"
                     | "/auth/reauthenticate/passkey/finish"
                     | "/users/me/totp/confirm"
@@ -98,6 +99,9 @@ impl Door {
             ("DELETE", "/users/me") => json!({ "password": PASSWORD }),
             ("POST", "/users/me/password") => {
                 json!({ "current_password": PASSWORD, "new_password": "another long password" })
+            }
+            ("POST", "/users/me/email") => {
+                json!({ "new_email": "another@example.org", "password": PASSWORD })
             }
             ("POST", "/auth/reauthenticate/password") => json!({ "password": PASSWORD }),
             ("POST", "/auth/reauthenticate" | "/users/me/totp/confirm") => json!({ "code": "000000" }),
