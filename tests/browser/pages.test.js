@@ -130,7 +130,7 @@ describe("the pages", { timeout: 300_000 }, () => {
       const origin = new URL(house.url).origin;
       assert.deepEqual(requests.filter((url) => new URL(url).origin !== origin), [], "no other host is asked");
       // A refusal is an answer like any other, though the console tells of it.
-      assert.deepEqual(complaints.filter((text) => !/status of (401|403|404|422)/.test(text)), []);
+      assert.deepEqual(complaints.filter((text) => !/status of (401|403|404|422)|ERR_ABORTED/.test(text)), []);
       await context.close();
     });
   }
@@ -142,13 +142,15 @@ describe("the pages", { timeout: 300_000 }, () => {
     const at = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
     assert.equal(await at(), "identifier");
     const order = [];
-    for (let i = 0; i < 4; i += 1) {
+    while (order.at(-1) !== "Create one" && order.length < 10) {
       await page.keyboard.press("Tab");
       order.push(await at());
       const ring = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
       assert.equal(ring, "solid", order.at(-1));
     }
-    assert.deepEqual(order, ["password", "Show", "Sign in", "Create one"]);
+    // Where mail is sent there is one more way.
+    const always = order.filter((one) => one !== "Forgotten your password?");
+    assert.deepEqual(always, ["password", "Show", "Sign in", "Create one"]);
     await page.getByLabel("Password", { exact: true }).fill("secret words");
     await page.getByRole("button", { name: "Show the password" }).press("Enter");
     assert.equal(await page.locator("#password").getAttribute("type"), "text");

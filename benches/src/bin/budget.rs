@@ -2,24 +2,18 @@
 //! system's allocator, which valgrind knows.
 
 use std::hint::black_box;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::ConnectInfo;
-use axum::http::Request;
+use anyhow::Context;
 use data_encoding::BASE64URL_NOPAD;
+use tokenhouse::Algorithm;
 use tokenhouse::kernel::keys::SigningKey;
-use tokenhouse::{Algorithm, Secret, Tokenhouse};
 use tokenhouse_verify::{Audience, Claims, KeySet, Verifier, header_segment};
-use tower::ServiceExt;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [work, count] = &arguments[..] else {
-        eprintln!("budget verify|verify-seen|me|refresh COUNT");
+        eprintln!("budget verify|verify-seen COUNT");
         return ExitCode::FAILURE;
     };
     match run(work, count) {
@@ -36,10 +30,7 @@ fn run(work: &str, count: &str) -> anyhow::Result<()> {
     match work {
         "verify" => verify(count, 0),
         "verify-seen" => verify(count, 1024),
-        _ => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(ask(work, count)),
+        other => anyhow::bail!("there is no work {other}"),
     }
 }
 
@@ -77,61 +68,4 @@ fn verify(count: usize, remembered: usize) -> anyhow::Result<()> {
         drop(black_box(verifier.verify_at(black_box(&token), NOW)?));
     }
     Ok(())
-}
-
-/// Asks the house on an embedded database, without a network.
-async fn ask(work: &str, count: usize) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let database = format!("sqlite://{}", folder.path().join("budget.db").display());
-    let house = Tokenhouse::builder()
-        .database(&database)
-        .public_url("http://localhost:1")
-        .configure(|settings| {
-            settings.rate_limit.enabled = false;
-            settings.master_key = Some(Secret::from("7f".repeat(32)));
-        })
-        .without_jobs()
-        .build()
-        .await?;
-    let service = house.service();
-    let body = r#"{"email":"ada@example.org","password":"correct horse battery staple"}"#;
-    let mut tokens = post(&service, "/auth/signup", body.to_owned()).await?;
-    for _ in 0..count {
-        match work {
-            "me" => {
-                let bearer = format!("Bearer {}", text(&tokens, "access_token")?);
-                let request = Request::get("/users/me").header("authorization", bearer);
-                exchange(&service, request.body(Body::empty())?).await?;
-            }
-            "refresh" => {
-                let body = format!("{{\"refresh_token\":\"{}\"}}", text(&tokens, "refresh_token")?);
-                tokens = post(&service, "/auth/refresh", body).await?;
-            }
-            other => anyhow::bail!("there is no work {other}"),
-        }
-    }
-    drop(service);
-    house.close().await;
-    Ok(())
-}
-
-fn text(answer: &serde_json::Value, name: &str) -> anyhow::Result<String> {
-    Ok(answer[name]
-        .as_str()
-        .context("an answer without tokens")?
-        .to_owned())
-}
-
-async fn post(service: &Router, path: &str, body: String) -> anyhow::Result<serde_json::Value> {
-    let request = Request::post(path).header("content-type", "application/json");
-    let answer = exchange(service, request.body(Body::from(body))?).await?;
-    Ok(serde_json::from_slice(&answer)?)
-}
-
-async fn exchange(service: &Router, mut request: Request<Body>) -> anyhow::Result<Vec<u8>> {
-    let from: SocketAddr = "127.0.0.1:9".parse()?;
-    request.extensions_mut().insert(ConnectInfo(from));
-    let answer = service.clone().oneshot(request).await?;
-    ensure!(answer.status().is_success(), "answered {}", answer.status());
-    Ok(to_bytes(answer.into_body(), 1 << 20).await?.to_vec())
 }

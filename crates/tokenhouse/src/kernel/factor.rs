@@ -94,6 +94,10 @@ impl Tokenhouse {
     }
 
     /// A step: a factor was added, after [`begin_change`]. With the first one, whoever logged in without is logged out.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of its own, and the callers have them apart"
+    )]
     pub(crate) async fn factor_added(
         &self,
         tx: &mut Tx,

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod answer;
 pub mod brake;
+pub(crate) mod device;
 pub mod event;
 pub mod factor;
 pub(crate) mod health;

@@ -50,24 +50,47 @@ fn every_way_to_get_something_back_has_its_tests() {
     }
 }
 
+/// The same for docs/security/asvs.md, where a row may be without a test, and says so.
+#[test]
+fn every_row_of_asvs_has_a_state_and_its_tests() {
+    const STATES: [&str; 5] = ["met", "partly", "not met", "operator", "not here"];
+    let page = include_str!("../../../../docs/security/asvs.md");
+    let named = named_tests(page);
+    assert!(named > 150, "only {named} tests were found on the page");
+    for line in page.lines().filter(|line| line.starts_with("| V")) {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let [_, _, state, _, shown_by] = cells.as_slice() else {
+            panic!("not five cells: {line}")
+        };
+        assert!(STATES.contains(state), "{line}");
+        let told = shown_by.contains("::") || shown_by.starts_with("no test") || *state == "not here";
+        assert!(told, "{line}");
+    }
+}
+
 /// Asserts that every test a page names is there, and counts them.
 fn named_tests(page: &str) -> usize {
     let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut named = 0;
-    for reference in page.split('`').filter(|text| text.contains(".rs::")) {
+    let names_a_test = |text: &&str| text.contains(".rs::") || text.contains(".test.js::");
+    for reference in page.split('`').filter(names_a_test) {
         let (file, name) = reference.split_once("::").unwrap();
         let path = match file.split_once('/') {
             None => format!("tokenhouse/tests/it/{file}"),
             Some(("verify", file)) => format!("tokenhouse-verify/tests/it/{file}"),
             Some(("server", file)) => format!("tokenhouse-server/tests/it/{file}"),
             Some(("hashing", file)) => format!("tokenhouse/src/base/hashing/tests/{file}"),
+            Some(("src", file)) => format!("tokenhouse/src/{file}"),
+            Some(("browser", file)) => format!("../tests/browser/{file}"),
             Some((other, _)) => panic!("{reference}: no folder is called {other}"),
         };
         let source = std::fs::read_to_string(crates.join(&path)).unwrap_or_else(|_| panic!("no {path}"));
-        assert!(
-            source.contains(&format!("fn {name}(")),
-            "{path} has no test {name}"
-        );
+        let is_there = if path.contains(".test.js") {
+            source.contains(&format!("test(\"{name}\"")) || source.contains(&format!("test(`{name}`"))
+        } else {
+            source.contains(&format!("fn {name}("))
+        };
+        assert!(is_there, "{path} has no test {name}");
         named += 1;
     }
     named

@@ -9,8 +9,12 @@ use tokenhouse::settings::Period;
 use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
+use crate::passkeys::{enrol, log_in};
+use crate::password_reset::rows_of;
+use crate::second_factors::{half_way, second_step, set_up_app};
 use crate::support::Place;
 use crate::support::api::{Answer, Api, Letter, Tokens, contend, count, faults};
+use crate::support::authenticator::Authenticator;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -220,6 +224,28 @@ on_both_engines! {
         let body = json!({ "token": reset.token, "new_password": "another long password" });
         api.post("/auth/password/reset", None, body).await.is(204);
         api.guess("ada@example.org", "another long password").await.is(200);
+    }
+
+    /// A thief sets up what would keep them in, and only then moves the account away.
+    async fn what_was_set_up_shortly_before_an_address_was_moved_goes_with_the_thief(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = verified(&api, "ada@example.org").await;
+        let app = set_up_app(&api, ada).await;
+        api.test.advance(80 * HOUR);
+        let half = half_way(&api, "ada@example.org").await;
+        let code = app.fresh_code(&api);
+        let thief = Tokens::of(&second_step(&api, &half, &code).await.is(200));
+        let mut device = Authenticator::es256();
+        enrol(&api, &thief.access, &mut device).await.is(201);
+        api.test.advance(HOUR);
+        let fresh = Tokens::of(&log_in(&api, &mut device).await.is(200));
+        api.mails().await;
+        ask_to_change(&api, &fresh, "thief@example.org").await.is(202);
+        confirm(&api, &api.mail("change", "thief@example.org").await).await.is(204);
+        let undo = api.mail("changed", "ada@example.org").await;
+        api.post("/auth/email/undo", None, json!({ "token": undo.token })).await.is(204);
+        assert_eq!(log_in(&api, &mut device).await.status, 401);
+        assert_eq!((rows_of(&api, "passkeys").await, rows_of(&api, "totp").await), (0, 1), "the older one is the owner's");
     }
 
     async fn an_address_that_was_never_verified_gets_no_link_back(place: &Place) {

@@ -8,7 +8,6 @@ use tokenhouse::features::totp::code_of_app;
 use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
-use crate::support::Place;
 use crate::support::api::{Answer, Api};
 use crate::support::authenticator::Authenticator;
 use crate::support::browser::Browser;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokenhouse::Invitation;
 use tokenhouse::settings::SignupMode;
 use tokenhouse::testing::PASSWORD;
+use tokenhouse::{Invitation, NewUser, Username};
 
 use crate::on_both_engines;
 use crate::support::Place;
@@ -55,6 +55,39 @@ on_both_engines! {
         assert!(api.mails().await.is_empty());
         let again = api.house().invite(&Invitation { email: "ADA@example.org".to_owned(), ..Invitation::default() }).await;
         assert_eq!(again.unwrap_err().code(), tokenhouse::Code::EmailTaken);
+    }
+
+    async fn a_name_that_is_taken_does_not_use_an_invitation_up(place: &Place) {
+        for reveals in [true, false] {
+            let api = Api::with(place, |builder| {
+                builder.configure(|settings| {
+                    settings.signup.mode = SignupMode::Invitation;
+                    settings.signup.reveal_taken = reveals;
+                })
+            })
+            .await;
+            let taken = format!("lovelace{reveals}");
+            let eve = NewUser { username: Some(Username::parse(&taken, 3..=32).unwrap()), ..NewUser::default() };
+            api.house().create_user(&eve, None).await.unwrap();
+            let email = format!("{reveals}@example.org");
+            api.house().invite(&Invitation { email: email.clone(), ..Invitation::default() }).await.unwrap();
+            let letter = api.mail("invitation", &email).await;
+            let signup = async |username: &str| {
+                let body = json!({ "email": email, "username": username, "password": PASSWORD, "invitation": letter.token });
+                api.post("/auth/signup", None, body).await
+            };
+            let answer = signup(&taken).await;
+            if reveals {
+                answer.problem(409, "username_taken");
+            } else {
+                assert_eq!(answer.status, 202, "{answer:?}");
+                api.mail("username_taken", &email).await;
+            }
+            let answer = signup(&format!("other{reveals}")).await;
+            assert!(answer.status.is_success(), "{answer:?}");
+            assert!(api.house().user_by_name(&email).await.unwrap().is_some());
+            signup("third").await.problem(401, "ticket_invalid");
+        }
     }
 
     async fn an_invitation_ends_after_a_week(place: &Place) {

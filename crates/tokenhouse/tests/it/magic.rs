@@ -7,7 +7,11 @@ use serde_json::json;
 use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
+use crate::passkeys::{enrol, log_in};
+use crate::password_reset::rows_of;
+use crate::second_factors::{mfa_token, set_up_app, with_app};
 use crate::support::api::{Answer, Api, Letter, Tokens, contend, count};
+use crate::support::authenticator::Authenticator;
 
 async fn ask(api: &Api, email: &str) -> Answer {
     api.post("/auth/magic/request", None, json!({ "email": email }))
@@ -72,6 +76,37 @@ on_both_engines! {
         api.post("/auth/email/verify", None, json!({ "token": letter.token })).await.is(204);
         ask(&api, "ada@example.org").await.is(202);
         enter(&api, &api.mail("magic", "ada@example.org").await).await.is(200);
+    }
+
+    async fn whoever_reads_the_mail_of_an_account_that_a_stranger_opened_puts_them_out(place: &Place) {
+        let api = Api::on(place).await;
+        let stranger = with_app(&api, "ada@example.org").await.tokens;
+        let mut device = Authenticator::es256();
+        enrol(&api, &stranger.access, &mut device).await.is(201);
+        api.mails().await;
+        ask(&api, "ada@example.org").await.is(202);
+        let letter = api.mail("verify", "ada@example.org").await;
+        api.post("/auth/email/verify", None, json!({ "token": letter.token })).await.is(204);
+        api.me(&stranger.access).await.problem(401, "token_revoked");
+        api.refresh(&stranger.refresh).await.problem(401, "refresh_invalid");
+        api.guess("ada@example.org", PASSWORD).await.problem(401, "invalid_credentials");
+        assert_eq!(log_in(&api, &mut device).await.status, 401);
+        for table in ["totp", "passkeys", "recovery_codes"] {
+            assert_eq!(rows_of(&api, table).await, 0, "{table}");
+        }
+        ask(&api, "ada@example.org").await.is(202);
+        enter(&api, &api.mail("magic", "ada@example.org").await).await.is(200);
+    }
+
+    /// The mail of a sign-up takes nothing from whoever signed up.
+    async fn the_mail_of_a_sign_up_only_verifies(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = api.signup("ada@example.org").await;
+        let letter = api.mail("verify", "ada@example.org").await;
+        let ada = set_up_app(&api, ada).await.tokens;
+        api.post("/auth/email/verify", None, json!({ "token": letter.token })).await.is(204);
+        api.me(&ada.access).await.is(200);
+        mfa_token(&api.guess("ada@example.org", PASSWORD).await);
     }
 
     async fn a_disabled_account_is_not_entered(place: &Place) {

@@ -14,7 +14,6 @@ use tokenhouse::testing::{PASSWORD, TestHouse};
 use tokenhouse::{CurrentUser, MaybeUser};
 
 use crate::on_both_engines;
-use crate::support::Place;
 use crate::support::api::Api;
 use crate::support::browser::Browser;
 

@@ -25,7 +25,7 @@ async fn creation_options(api: &Api, access: &str) -> Value {
         .json()
 }
 
-async fn enrol(api: &Api, access: &str, device: &mut Authenticator) -> Answer {
+pub async fn enrol(api: &Api, access: &str, device: &mut Authenticator) -> Answer {
     let options = creation_options(api, access).await;
     keep(api, access, &device.create(&options)).await
 }
@@ -48,7 +48,7 @@ async fn finish(api: &Api, credential: &Value) -> Answer {
         .await
 }
 
-async fn log_in(api: &Api, device: &mut Authenticator) -> Answer {
+pub async fn log_in(api: &Api, device: &mut Authenticator) -> Answer {
     let options = request_options(api, Value::Null).await;
     finish(api, &device.get(&options)).await
 }
@@ -164,7 +164,8 @@ on_both_engines! {
     async fn what_a_browser_elsewhere_was_given_is_refused(place: &Place) {
         let api = Api::on(place).await;
         let (tokens, mut device) = with_passkey(&api, ADA).await;
-        let lies: [(&str, fn(&mut Authenticator)); 8] = [
+        type Lie = fn(&mut Authenticator);
+        let lies: [(&str, Lie); 8] = [
             ("another origin", |device| device.origin = "http://localhost:8081".to_owned()),
             ("a phisher's origin", |device| device.origin = "https://evil.example".to_owned()),
             ("another domain", |device| device.rp_id = "evil.example".to_owned()),

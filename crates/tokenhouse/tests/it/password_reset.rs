@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokenhouse::store::query;
 use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
-use crate::support::api::{Answer, Api, Letter, contend, count, faults};
+use crate::passkeys::{enrol, log_in};
+use crate::second_factors::{mfa_token, set_up_app, with_app};
+use crate::support::api::{Answer, Api, Letter, Tokens, contend, count, faults};
+use crate::support::authenticator::Authenticator;
 
 const NEW: &str = "another long password";
 
@@ -26,6 +30,15 @@ async fn by_code(api: &Api, email: &str, code: &str) -> Answer {
     api.post("/auth/password/reset", None, body).await
 }
 
+pub async fn rows_of(api: &Api, table: &str) -> i64 {
+    let counted = match table {
+        "totp" => "SELECT COUNT(*) FROM totp",
+        "passkeys" => "SELECT COUNT(*) FROM passkeys",
+        _ => "SELECT COUNT(*) FROM recovery_codes",
+    };
+    api.rows::<(i64,)>(query(counted)).await[0].0
+}
+
 /// Somebody who has forgotten the password, and the mail.
 async fn forgetful(api: &Api, email: &str) -> Letter {
     api.signup(email).await;
@@ -41,7 +54,7 @@ on_both_engines! {
         let other = api.login("ada@example.org").await;
         api.mails().await;
         forgot(&api, "ADA@example.org").await.is(202);
-        let letter = api.mail("reset", "ADA@example.org").await;
+        let letter = api.mail("reset", "ada@example.org").await;
         assert!(letter.link.starts_with("http://localhost:8080/account/reset?token="), "{letter:?}");
         api.me(&ada.access).await.is(200);
         reset(&api, &letter, NEW).await.is(204);
@@ -57,6 +70,32 @@ on_both_engines! {
         reset(&api, &letter, PASSWORD).await.problem(401, "ticket_invalid");
     }
 
+    /// Somebody opens an account with another's address, and sets up whatever would keep them in.
+    async fn the_first_to_read_the_mail_of_an_account_puts_out_whoever_opened_it(place: &Place) {
+        let api = Api::on(place).await;
+        let app = with_app(&api, "ada@example.org").await;
+        let mut device = Authenticator::es256();
+        enrol(&api, &app.tokens.access, &mut device).await.is(201);
+        api.mails().await;
+        forgot(&api, "ada@example.org").await.is(202);
+        reset(&api, &api.mail("reset", "ada@example.org").await, NEW).await.is(204);
+        api.me(&app.tokens.access).await.problem(401, "token_revoked");
+        assert_eq!(log_in(&api, &mut device).await.status, 401);
+        for table in ["totp", "passkeys", "recovery_codes"] {
+            assert_eq!(rows_of(&api, table).await, 0, "{table}");
+        }
+        // The owner has the password alone, and no second step before them.
+        api.guess("ada@example.org", NEW).await.is(200);
+
+        // From now on what is set up is the owner's, and a forgotten password takes nothing away.
+        let ada = Tokens::of(&api.guess("ada@example.org", NEW).await);
+        set_up_app(&api, ada).await;
+        api.mails().await;
+        forgot(&api, "ada@example.org").await.is(202);
+        reset(&api, &api.mail("reset", "ada@example.org").await, PASSWORD).await.is(204);
+        mfa_token(&api.guess("ada@example.org", PASSWORD).await);
+    }
+
     async fn a_code_does_the_same_and_uses_the_link_up(place: &Place) {
         let api = Api::on(place).await;
         let letter = forgetful(&api, "ada@example.org").await;
@@ -64,6 +103,22 @@ on_both_engines! {
         api.guess("ada@example.org", NEW).await.is(200);
         reset(&api, &letter, PASSWORD).await.problem(401, "ticket_invalid");
         by_code(&api, "ada@example.org", &letter.code).await.problem(401, "ticket_invalid");
+    }
+
+    /// What compares the same as an address may be another's mailbox.
+    async fn a_mail_goes_to_the_address_as_its_owner_wrote_it(place: &Place) {
+        let api = Api::on(place).await;
+        api.signup("Ada@example.org").await;
+        api.mail("verify", "Ada@example.org").await;
+        for typed in ["ADA@example.org", "ａda@example.org", "ada@EXAMPLE.org", "ada@ｅxample.org"] {
+            forgot(&api, typed).await.is(202);
+            api.mail("reset", "Ada@example.org").await;
+        }
+        let body = json!({ "email": "ａda@example.org" });
+        for (path, kind) in [("/auth/email/verify/request", "verify"), ("/auth/magic/request", "verify")] {
+            api.post(path, None, body.clone()).await.is(202);
+            api.mail(kind, "Ada@example.org").await;
+        }
     }
 
     async fn a_password_that_is_not_acceptable_uses_nothing_up(place: &Place) {

@@ -297,6 +297,42 @@ on_both_engines! {
         assert_eq!(ids(&place.open().await).await, expected);
     }
 
+    /// What cannot even be sent is its own caller's mistake: whoever shares a commit with it is answered as if alone,
+    /// and no change of theirs happens twice.
+    async fn a_value_that_does_not_fit_is_nobody_elses(place: &Place) {
+        let store = ready(place).await;
+        add(&store, 0).await.unwrap();
+        let mut tasks = JoinSet::new();
+        for number in 0..120_i64 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                let mut single = store.single();
+                match number % 3 {
+                    0 => {
+                        let unfit = query("UPDATE notes SET text = $1 WHERE id = 0").bind(b"no text".to_vec());
+                        let _ = unfit.execute(&mut single).await;
+                    }
+                    1 => {
+                        let short = query("UPDATE notes SET text = $1 WHERE id = $2").bind("x");
+                        short.execute(&mut single).await.unwrap_err();
+                    }
+                    _ => {
+                        let counted = query("UPDATE notes SET version = version + 1 WHERE id = 0");
+                        assert_eq!(counted.execute(&mut single).await.unwrap(), 1);
+                    }
+                }
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        let (version,): (i64,) = query("SELECT version FROM notes")
+            .one(&mut store.read().await.unwrap())
+            .await
+            .unwrap();
+        assert_eq!(version, 40);
+    }
+
     async fn a_panic_in_a_transaction_does_not_wedge_the_others(place: &Place) {
         let store = ready(place).await;
         let inside = store.clone();

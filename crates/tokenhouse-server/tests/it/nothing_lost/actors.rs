@@ -248,7 +248,7 @@ impl Newcomer {
             left: Left::No,
         });
         let account = self.opened.last_mut()?;
-        if self.count % 2 == 0 {
+        if self.count.is_multiple_of(2) {
             account.left = Left::InDoubt;
             let answer = client
                 .post("/auth/logout", Some(&account.session.access), json!({}))

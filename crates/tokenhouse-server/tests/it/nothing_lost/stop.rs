@@ -136,9 +136,9 @@ async fn what_is_answered_is_on_the_disk() {
         if line.contains("\"POST /auth") || line.contains("\"POST /users") || line.contains("\"GET /users") {
             asked = Some(line.contains("\"POST"));
             flushed = false;
-        } else if line.contains("sync") && line.contains("-wal>") && line.ends_with(" = 0") {
-            flushed = true;
-        } else if line.contains("sync resumed>") && line.ends_with(" = 0") {
+        } else if (line.contains("sync") && line.contains("-wal>") || line.contains("sync resumed>"))
+            && line.ends_with(" = 0")
+        {
             flushed = true;
         } else if line.contains("\"HTTP/1.1 20")
             && let Some(writing) = asked.take()

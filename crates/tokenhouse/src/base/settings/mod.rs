@@ -229,7 +229,7 @@ settings! {
         value give_up_after: Period = Period::days(2),
         /// How long it is remembered that a mail was sent or given up.
         value keep: Period = Period::days(30),
-        /// Mails that may be asked for to one address at once, such as for a forgotten password; then one an interval.
+        /// Mails that may be asked for to one address at once, such as for a forgotten password, each purpose by itself; then one an interval.
         value per_address: u32 = 5,
         /// That interval.
         value per_address_interval: Period = Period::minutes(12),

@@ -117,11 +117,6 @@ impl Language {
         &self.tag
     }
 
-    /// What its speakers call it.
-    pub(crate) fn name(&self) -> &str {
-        self.texts.get("language.name").unwrap_or(&self.tag)
-    }
-
     /// `ltr` or `rtl`.
     pub(crate) fn direction(&self) -> &str {
         match self.texts.get("language.direction") {

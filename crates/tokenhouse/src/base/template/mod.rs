@@ -90,6 +90,7 @@ impl Templates {
     }
 
     /// Every language there is.
+    #[cfg(test)]
     pub(crate) fn languages(&self) -> impl Iterator<Item = &Language> {
         self.languages.values()
     }

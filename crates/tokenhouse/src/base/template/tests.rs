@@ -171,6 +171,14 @@ fn the_languages_of_the_binary_are_complete() {
                 names
             };
             assert_eq!(sorted(text), sorted(english[key]), "{file}: {key}");
+            // WCAG 2.2, 2.5.3: who says what they see must be understood.
+            if let Some(seen) = key.strip_suffix("_label").and_then(|key| texts.get(key)) {
+                let label = text.to_lowercase();
+                assert!(
+                    label.contains(&seen.to_lowercase()),
+                    "{file}: {key} = {text:?} lacks {seen:?}"
+                );
+            }
             assert!(
                 !text.trim().is_empty() && text.trim() == *text,
                 "{file}: {key} = {text:?}"

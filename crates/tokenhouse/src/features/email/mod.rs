@@ -4,9 +4,10 @@
 mod pages;
 pub(crate) mod routes;
 
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::base::clock::after;
+use crate::base::clock::{after, before as before_then};
 use crate::base::error::{Error, FieldError};
 use crate::base::http::Origin;
 use crate::base::secret::Secret;
@@ -56,7 +57,8 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Verifies an address with what was in the mail to it.
+    /// Verifies an address with what was in the mail to it. Where the mail was asked for to log in, whoever reads it takes
+    /// the account as theirs: it may have been opened by a stranger, whose sessions, password and factors then end.
     ///
     /// # Errors
     /// `ticket_invalid`.
@@ -68,12 +70,24 @@ impl Tokenhouse {
             .await?
             .ok_or_else(ticket_invalid)?;
         let id = ticket.user.ok_or_else(ticket_invalid)?;
+        let before = account::by_id(&mut tx, id).await?.ok_or_else(ticket_invalid)?;
         let user = account::verify_email(&mut tx, id, &ticket.subject, now)
             .await?
             .ok_or_else(ticket_invalid)?;
         let event = Event::new("email.verified", now).of_user(id).seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
+        let mut ended = Vec::new();
+        if ticket.data["claim"] == json!(true) && !before.email_verified {
+            if !account::bump_epoch(&mut tx, &user, now).await? {
+                return Err(ticket_invalid());
+            }
+            self.disown(&mut tx, id, Timestamp::MIN).await?;
+            ended = session::end_all(&mut tx, self, id, None, now).await?;
+            let event = Event::new("user.claimed", now).of_user(id).seen_from(origin);
+            event::write(&mut tx, &self.0.entropy, event).await?;
+        }
         tx.commit().await?;
+        self.remember_revoked(&ended);
         Ok(user)
     }
 
@@ -219,8 +233,10 @@ impl Tokenhouse {
         // older link belongs to somebody who had the account before, and stays.
         ticket::void_since(&mut tx, UNDO, id, ticket.created_at).await?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
-        // A second factor from before the change is the owner's.
-        self.disown(&mut tx, id, ticket.created_at).await?;
+        // Whoever changed the address may have set something up first, to stay by it. What had been there for as long as
+        // the owner has to follow this link is taken to be the owner's.
+        let since = before_then(ticket.created_at, *self.0.settings.links.undo);
+        self.disown(&mut tx, id, since).await?;
         mailbox::send_reset(&mut tx, self, &old, Some(&user), true, origin, now).await?;
         let event = Event::new("email.change_undone", now)
             .of_user(id)

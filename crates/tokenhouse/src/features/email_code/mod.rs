@@ -87,7 +87,10 @@ impl Tokenhouse {
         let email = email.ok_or_else(not_here)?;
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
-        if !self.may_mail(&mut tx, &email, now).await? {
+        if !self
+            .may_mail(&mut tx, SECOND_STEP, user.id.0.as_bytes(), now)
+            .await?
+        {
             tx.commit().await?;
             return Err(Error::new(
                 Code::RateLimited,

@@ -1,5 +1,6 @@
 //! Logging in by mail: a link or a code, to an address that was verified before. To one that was not goes the mail that
-//! verifies it, since the account may have been opened by somebody who does not read it, and knows its password.
+//! verifies it, since the account may have been opened by somebody who does not read it, and knows its password; its link
+//! puts everybody else out.
 
 mod pages;
 pub(crate) mod routes;
@@ -63,7 +64,7 @@ impl Tokenhouse {
             to: &email,
             user: user.as_ref(),
             reply: Reply::ticket_if(user.as_ref().is_some_and(deserves)),
-            data: json!({ "epoch": user.as_ref().map_or(0, |user| user.epoch) }),
+            data: json!({ "epoch": user.as_ref().map_or(0, |user| user.epoch), "claim": verifies }),
             language: self.language_for(user.as_ref(), origin).tag(),
             urgent: false,
             places: Vec::new(),

@@ -68,6 +68,7 @@ impl Tokenhouse {
         let hash = self.hash(password).await?;
         let at = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
+        let invited = invitation.is_some();
         if let Some(invitation) = invitation {
             let invited = invitation::accept(&mut tx, &invitation, new.email.as_ref(), at).await?;
             new.roles = invited.roles;
@@ -77,6 +78,7 @@ impl Tokenhouse {
         let (mut tx, user) = match account::open(tx, self, &new, at).await? {
             Opened::New(tx, user) => (tx, user),
             Opened::EmailTaken(tx, owner) => {
+                let tx = self.unless_used_up(tx, invited).await?;
                 return Ok(Begun::Taken(Taken {
                     tx,
                     owner: Some(owner),
@@ -86,6 +88,7 @@ impl Tokenhouse {
                 }));
             }
             Opened::UsernameTaken(tx) => {
+                let tx = self.unless_used_up(tx, invited).await?;
                 return Ok(Begun::Taken(Taken {
                     tx,
                     owner: None,
@@ -111,6 +114,18 @@ impl Tokenhouse {
             origin: origin.clone(),
             at,
         })))
+    }
+}
+
+impl Tokenhouse {
+    /// An invitation is used up only by an account: where a name is taken, what was written is dropped, so that whoever is
+    /// invited can choose another.
+    async fn unless_used_up(&self, tx: Tx, invited: bool) -> Result<Tx, Error> {
+        if !invited {
+            return Ok(tx);
+        }
+        drop(tx);
+        Ok(self.0.store.write().await?)
     }
 }
 
@@ -170,7 +185,7 @@ impl Taken {
                 lifetime: *house.0.settings.links.verify,
                 with_code: true,
                 to: email,
-                user: None,
+                user: self.owner.as_deref(),
                 reply: Reply::Word,
                 urgent: false,
                 data: serde_json::json!({}),

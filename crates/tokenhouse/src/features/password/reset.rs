@@ -1,5 +1,7 @@
 //! A forgotten password: a mail lets whoever reads it choose another. Every session is then over.
 
+use jiff::Timestamp;
+
 use crate::base::error::Error;
 use crate::base::http::Origin;
 use crate::base::secret::Secret;
@@ -29,7 +31,8 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Gives an account a new password, with what was in the mail. That the mail was read verifies the address.
+    /// Gives an account a new password, with what was in the mail. That the mail was read verifies the address; where it
+    /// was not verified before, second factors, passkeys and recovery codes are gone.
     ///
     /// # Errors
     /// `ticket_invalid`; `invalid_fields` where the password is not acceptable, with which the link is not used up.
@@ -60,6 +63,10 @@ impl Tokenhouse {
             return Err(ticket_invalid());
         }
         account::verify_email(&mut tx, user.id, &ticket.subject, now).await?;
+        if !user.email_verified {
+            // Until now nobody had shown to be whose address it is: what was set up may be a stranger's, who waits.
+            self.disown(&mut tx, user.id, Timestamp::MIN).await?;
+        }
         sql::replace(&mut tx, user.id, &hash, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, None, now).await?;
         security_notice(&mut tx, self, &user, Notice::PasswordChanged, origin, now).await?;

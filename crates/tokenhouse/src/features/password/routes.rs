@@ -255,7 +255,7 @@ async fn change(
     let new = body.take_secret("new_password").unwrap_or_default();
     body.finish()?;
     house
-        .change_password(&user, current, &new, user.session_id().ok(), &origin)
+        .change_password(&user, current, &new, Some(user.session_id()?), &origin)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

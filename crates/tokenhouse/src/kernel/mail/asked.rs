@@ -1,7 +1,8 @@
 //! Mails that somebody asks for with nothing but an address: to verify it, to choose a new password, to log in. The
 //! answer is the same whether an account has the address or not, and so is the work: the same statements in the same
 //! order, with a decoy where nobody deserves the mail. Asking is braked per network, and the mails to one address are
-//! counted, for addresses without an account alike.
+//! counted, for addresses without an account alike; each purpose by itself, so that nobody silences one by asking for
+//! another.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::secret::Secret;
 use crate::base::store::Tx;
-use crate::kernel::account::{Email, User};
+use crate::kernel::account::{self, Email, User};
 use crate::kernel::brake::{self, BrakeKey, Pace};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::ticket::{self, NewTicket, Purpose};
@@ -69,7 +70,8 @@ pub(crate) async fn ask(
     if !house.sends_mail() {
         return Ok(());
     }
-    let within = house.may_mail(tx, asked.to, now).await?;
+    let counted = asked.to.key().as_bytes();
+    let within = house.may_mail(tx, asked.purpose, counted, now).await?;
     let reply = if within || asked.urgent {
         asked.reply
     } else {
@@ -97,8 +99,11 @@ pub(crate) async fn ask(
     )
     .await?;
     let carries = reply != Reply::Word;
+    // To the address as its owner wrote it: one that compares the same may be another's mailbox.
+    let own = asked.user.and_then(|user| user.email.as_deref());
+    let own = own.filter(|own| account::key(own) == asked.to.key());
     let mail = Mail {
-        to: asked.to.as_str(),
+        to: own.unwrap_or(asked.to.as_str()),
         kind: asked.kind,
         language: asked.language,
         content: Content {
@@ -149,14 +154,21 @@ impl Tokenhouse {
         .retry_after(wait))
     }
 
-    /// Counts a mail that was asked for to this address; whether there may be one more.
-    pub(crate) async fn may_mail(&self, tx: &mut Tx, to: &Email, now: Timestamp) -> Result<bool, Error> {
+    /// Counts a mail that was asked for; whether there may be one more. What only its owner can ask for is counted for
+    /// the account, the rest for the address.
+    pub(crate) async fn may_mail(
+        &self,
+        tx: &mut Tx,
+        purpose: Purpose,
+        whom: &[u8],
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let settings = &self.0.settings.mail;
         let pace = Pace {
             burst: settings.per_address,
             interval: *settings.per_address_interval,
         };
-        let key = BrakeKey::of(&[b"mail asked for to", to.key().as_bytes()]);
+        let key = BrakeKey::of(&[b"mail asked for to", purpose.0.as_bytes(), whom]);
         Ok(brake::admit(tx, &key, pace, now).await?)
     }
 

@@ -33,6 +33,10 @@ pub(crate) enum Way {
 }
 
 /// One worker's way out, open as long as there is mail.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are as many as workers, and none is moved about"
+)]
 enum Open<'a> {
     Smtp(&'a Smtp, &'a Sender, Option<Connection>),
     Function(&'a MailerHook),

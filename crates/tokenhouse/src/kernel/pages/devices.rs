@@ -6,11 +6,11 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::device::Device;
 use super::{Member, Part, Posted, done};
 use crate::base::error::{Code, Error};
 use crate::base::id::SessionId;
 use crate::base::template;
+use crate::kernel::device::Device;
 use crate::kernel::session::Session;
 
 /// More than a person looks through.

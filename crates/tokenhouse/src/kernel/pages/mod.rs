@@ -9,7 +9,6 @@ mod account;
 mod activity;
 mod colour;
 mod data;
-mod device;
 mod devices;
 mod form;
 mod frame;

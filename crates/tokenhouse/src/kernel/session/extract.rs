@@ -107,7 +107,10 @@ pub struct CurrentUser {
 #[derive(Clone, Debug)]
 enum Pass {
     Token(AccessToken),
-    Browser { session: Session, form_token: Secret },
+    Browser {
+        session: Box<Session>,
+        form_token: Secret,
+    },
 }
 
 impl CurrentUser {
@@ -264,7 +267,10 @@ impl Tokenhouse {
         let form_token = self.0.browser.form_token(Bound::Session(session.id)).into();
         Ok(Some(CurrentUser {
             user,
-            pass: Pass::Browser { session, form_token },
+            pass: Pass::Browser {
+                session: Box::new(session),
+                form_token,
+            },
         }))
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Fault {
     pub(super) is_broken: bool,
     /// The connection had been dead or outdated before; on another one it may well work.
     pub(super) is_stale: bool,
+    /// The server never saw it: a value that does not fit is found before anything is sent.
+    pub(super) is_ours: bool,
 }
 
 impl From<StoreError> for Fault {
@@ -25,6 +27,7 @@ impl From<StoreError> for Fault {
             error,
             is_broken: false,
             is_stale: false,
+            is_ours: true,
         }
     }
 }
@@ -37,6 +40,7 @@ impl Fault {
             error,
             is_broken: true,
             is_stale: false,
+            is_ours: false,
         }
     }
 
@@ -59,6 +63,7 @@ impl Fault {
                     error: StoreError::unavailable(story(error)),
                     is_broken: true,
                     is_stale: true,
+                    is_ours: false,
                 },
             };
         };
@@ -75,11 +80,13 @@ impl Fault {
             error,
             is_broken: false,
             is_stale: false,
+            is_ours: false,
         };
         let lost = |error| Self {
             error,
             is_broken: true,
             is_stale: true,
+            is_ours: false,
         };
         match code {
             &SqlState::T_R_SERIALIZATION_FAILURE

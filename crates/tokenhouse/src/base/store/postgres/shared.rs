@@ -196,16 +196,24 @@ impl Inner {
             return;
         }
         match self.commit_together(&batch).await {
-            Ok((begun, answers)) => {
-                // A transaction in which a statement failed is rolled back by its COMMIT.
-                let undone = begun && answers.iter().any(Result::is_err);
+            Ok(None) => {
+                for change in batch {
+                    drop(self.apart(change));
+                }
+            }
+            Ok(Some((begun, answers))) => {
+                // A transaction in which a statement failed is rolled back by its COMMIT; what was never sent fails
+                // alone, and the others are committed.
+                let failed = |answer: &Result<Answer, Fault>| matches!(answer, Err(fault) if !fault.is_ours);
+                let undone = begun && answers.iter().any(failed);
                 let mut answers = answers.into_iter();
                 for change in batch {
                     let own: Vec<_> = answers.by_ref().take(change.statements.len()).collect();
-                    if undone || (!begun && own.first().is_some_and(Result::is_err)) {
+                    if undone || (!begun && own.first().is_some_and(failed)) {
                         drop(self.apart(change));
                     } else {
-                        let _ = change.answer.send(own.into_iter().collect());
+                        let own = own.into_iter().map(|answer| answer.map_err(|fault| fault.error));
+                        let _ = change.answer.send(own.collect());
                     }
                 }
             }
@@ -218,15 +226,19 @@ impl Inner {
     }
 
     /// Whether there was a transaction, and what was answered to each statement, once all of them are committed or
-    /// taken back. An error is everybody's: nothing is known then.
+    /// taken back; nothing at all where a statement could not be prepared, and so none was sent. An error is
+    /// everybody's: nothing is known then.
     async fn commit_together(
         &self,
         batch: &[Change],
-    ) -> Result<(bool, Vec<Result<Answer, StoreError>>), StoreError> {
+    ) -> Result<Option<(bool, Vec<Result<Answer, Fault>>)>, StoreError> {
         let connection = self.connections.get().await?;
         let statements: Vec<&Query> = batch.iter().flat_map(|change| &change.statements).collect();
         let sent = within(self.connections.answer, async {
-            let prepared = prepare_all(&connection, statements).await?;
+            let prepared = match prepare_all(&connection, statements).await {
+                Err(fault) if !fault.is_broken => return Ok(None),
+                prepared => prepared?,
+            };
             let begin = Sent::new(simple(&connection, BEGIN)).await;
             let parts = send_all(&connection, &prepared).await;
             let commit = Sent::new(simple(&connection, "COMMIT")).await;
@@ -236,10 +248,11 @@ impl Inner {
                 answers.push(part.answer().await);
             }
             commit.answer().await?;
-            Ok((begun, answers))
+            Ok(Some((begun, answers)))
         });
         let (begun, answers) = match sent.await {
-            Ok(told) => told,
+            Ok(Some(told)) => told,
+            Ok(None) => return Ok(None),
             Err(fault) => return Err(fault.give_up(connection)),
         };
         if answers
@@ -248,10 +261,7 @@ impl Inner {
         {
             drop(Object::take(connection));
         }
-        let answers = answers
-            .into_iter()
-            .map(|answer| answer.map_err(|fault| fault.error));
-        Ok((begun.is_ok(), answers.collect()))
+        Ok(Some((begun.is_ok(), answers)))
     }
 }
 

@@ -30,6 +30,9 @@ const SYSTEMS: [(&str, &str); 7] = [
     ("Linux", "Linux"),
 ];
 
+/// Characters of the name that a program gives itself.
+const LONGEST: usize = 20;
+
 impl Device {
     /// From the `User-Agent` header.
     pub(crate) fn of(user_agent: Option<&str>) -> Self {
@@ -44,15 +47,12 @@ impl Device {
         let program = if text.starts_with("Mozilla/") {
             known(&BROWSERS).map(str::to_owned)
         } else {
-            // A program's own: `curl/8.5.0`.
-            let name: String = text
-                .split(['/', ' ', '('])
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(40)
-                .collect();
-            Some(name).filter(|name| !name.is_empty())
+            // A program's own: `curl/8.5.0`. Nothing that could be read as a message or an address: it stands in mails,
+            // which anybody can have sent to anybody.
+            let name = text.split(['/', ' ', '(']).next().unwrap_or_default();
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            let plain = !name.is_empty() && name.chars().all(is_plain);
+            plain.then(|| name.chars().take(LONGEST).collect())
         };
         Self {
             program,
@@ -94,6 +94,14 @@ mod tests {
                 Some("macOS"),
             ),
             ("curl/8.5.0", Some("curl"), None),
+            ("Call 0800 1 now, your account is locked", Some("Call"), None),
+            ("evil.example/1.0", None, None),
+            ("http://evil.example", None, None),
+            (
+                "a-name-that-goes-on-and-on-and-on",
+                Some("a-name-that-goes-on-"),
+                None,
+            ),
             ("Mozilla/5.0 (compatible)", None, None),
             ("", None, None),
         ] {
