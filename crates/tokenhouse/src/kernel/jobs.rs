@@ -1,6 +1,6 @@
 //! What the house does by itself: follow revocations and keys that other nodes changed, sweep what is over,
-//! rotate keys. What each node must do for itself is begun with [`every`], what one of them can do for all with
-//! [`once`]. Each is safe to run on every node at once. They end when the last handle is gone.
+//! rotate keys. What each node must do for itself is begun with `every`, what one of them can do for all with
+//! `once`. Each is safe to run on every node at once. They end when the last handle is gone.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};

@@ -1,5 +1,5 @@
 //! The one way into a session. Every way of signing in ends in a `Proof`; only `advance`, which asks what else is
-//! due, turns it into a `Complete`, and where a second factor is due only [`second`] does; and only a `Complete`
+//! due, turns it into a `Complete`, and where a second factor is due only `second` does; and only a `Complete`
 //! opens a session. A new way of signing in cannot skip a check, because the compiler offers no other way.
 
 pub(crate) mod again;

@@ -1,8 +1,8 @@
 //! The pages that people sign in and look after their account with, rendered here, under `/account`.
 //!
-//! A request reads: [`Visit`] (who is there, in which language), or [`Member`], which nobody enters who is not signed
-//! in; for a form [`Posted`], which refuses what another site sent; then the operation; then
-//! [`Visit::page`] or a redirect. Features add pages of their own, parts of the sign-in page, sections of the account
+//! A request reads: `Visit` (who is there, in which language), or `Member`, which nobody enters who is not signed
+//! in; for a form `Posted`, which refuses what another site sent; then the operation; then
+//! `Visit::page` or a redirect. Features add pages of their own, parts of the sign-in page, sections of the account
 //! page and what they know of a user, by their [`Pages`].
 
 mod account;
