@@ -237,10 +237,13 @@ on_both_engines! {
         // A copy that was made before.
         device.counter = 5;
         log_in(&api, &mut device).await.problem(401, "passkey_invalid");
+        // One that stands still.
+        device.counter = 6;
+        log_in(&api, &mut device).await.problem(401, "passkey_invalid");
         device.counter = 0;
         log_in(&api, &mut device).await.problem(401, "passkey_invalid");
         let noted: Vec<(String,)> = api.rows(query("SELECT data FROM events WHERE kind = 'passkey.counter_regressed'")).await;
-        assert_eq!(noted.len(), 2);
+        assert_eq!(noted.len(), 3);
         device.counter = 7;
         log_in(&api, &mut device).await.is(200);
     }
