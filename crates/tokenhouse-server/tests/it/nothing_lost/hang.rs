@@ -102,8 +102,7 @@ async fn a_database_that_hangs_makes_nobody_hang() {
     let slowest_unconcerned = undisturbed.await.unwrap();
     assert!(away > 304, "{away}");
     assert!(slowest < LIMIT, "an answer took {slowest:?}");
-    // Of three hundred clients the last; on a busy machine that is no matter of the database.
-    assert!(recovered < 4 * LIMIT, "well again only after {recovered:?}");
+    assert!(recovered < LIMIT, "well again only after {recovered:?}");
     assert!(grown < 64, "{grown} MiB more");
     assert!(
         slowest_unconcerned < Duration::from_secs(1),
