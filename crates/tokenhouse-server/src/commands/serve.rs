@@ -3,10 +3,11 @@
 use axum::Router;
 use clap::Args;
 use tokenhouse::Tokenhouse;
+use tokenhouse::base::http::address::is_loopback;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{build, host_of, is_loopback, load, runtime};
+use super::{build, host_of, load, runtime};
 use crate::config::{Config, ConfigError, Places};
 use crate::failure::Failure;
 use crate::serve::{self, Signals};

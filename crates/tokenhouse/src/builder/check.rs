@@ -7,7 +7,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::BuildError;
 use crate::base::hashing::{Argon2Costs, HashingOptions};
-use crate::base::http::address::TrustedProxies;
+use crate::base::http::address::{TrustedProxies, is_loopback};
 use crate::base::http::page;
 use crate::base::mail::smtp::{Encryption, Smtp};
 use crate::base::mail::{MailerHook, Sender};
@@ -223,14 +223,6 @@ pub(super) fn needs_no_mail(settings: &Settings) -> Result<(), BuildError> {
         return Err(setting("signup.mode", format!("`invitation` {how}")));
     }
     Ok(())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 pub(super) fn hashing_options(settings: &Settings, weak: bool) -> HashingOptions {

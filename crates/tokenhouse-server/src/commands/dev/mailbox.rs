@@ -14,10 +14,11 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use tokenhouse::base::http::address::is_loopback;
 use tokenhouse::mail::{Message, Undelivered};
 use uuid::Uuid;
 
-use crate::commands::{host_of, is_loopback};
+use crate::commands::host_of;
 
 /// Mails kept; the oldest goes.
 const MOST: usize = 500;

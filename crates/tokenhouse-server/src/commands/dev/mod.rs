@@ -5,11 +5,12 @@ mod mailbox;
 use std::path::Path;
 
 use clap::Args;
+use tokenhouse::base::http::address::is_loopback;
 use tokenhouse::{Secret, Tokenhouse};
 use tokio::time::Instant;
 
 use self::mailbox::Mailbox;
-use super::{build, host_of, is_loopback, load, runtime};
+use super::{build, host_of, load, runtime};
 use crate::config::{Config, Places};
 use crate::failure::Failure;
 use crate::serve::{self, Signals};

@@ -13,6 +13,16 @@ use ipnet::{IpNet, Ipv6Net};
 /// Device facts longer than this tell nothing more.
 const LINE_CHARACTERS: usize = 200;
 
+/// Whether a host name or address means this machine only: `localhost`, `127.0.0.1`, `[::1]`.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
 /// Where a request comes from: kept with the session, so that people recognise their devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
