@@ -121,7 +121,7 @@ pub(crate) async fn serve(
         "stopping: no new connections are taken, requests in flight are finished"
     );
     for (stream, peer) in let_in {
-        tokio::spawn(Arc::clone(&server).connection(stream, peer, stop.subscribe()));
+        tokio::spawn(Arc::clone(&server).connection(stream, peer, stop.subscribe(), ()));
     }
     server.stopping.store(true, Ordering::Relaxed);
     // What is on its way on a connection that idles would be lost with it.
@@ -223,11 +223,8 @@ async fn accept(
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = Arc::clone(server).connection(stream, peer, stop.subscribe());
-                tokio::spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
+                // Handed over, and not awaited in a task of its own: that would have room for it twice.
+                tokio::spawn(Arc::clone(server).connection(stream, peer, stop.subscribe(), permit));
             }
             // The peer went away before it was accepted.
             Err(error)
@@ -291,24 +288,30 @@ impl Drop for Running {
 
 impl Server {
     /// Ends after `patience` without a request: first the client is told, and what it was answered is still sent;
-    /// after as long again the connection is cut.
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<()>) {
+    /// after as long again the connection is cut. Until then it holds its place among the connections.
+    async fn connection<T>(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut stop: watch::Receiver<()>,
+        _place: T,
+    ) {
         // An answer is one small write, which must not wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
         bound_unacknowledged(&stream);
         let activity = Activity::new();
         let service = {
-            let (router, activity) = (self.router.clone(), Arc::clone(&activity));
-            let server = Arc::clone(&self);
+            let (server, activity) = (Arc::clone(&self), Arc::clone(&activity));
             service_fn(move |mut request: Request<Incoming>| {
                 let running = activity.begin();
                 request.extensions_mut().insert(ConnectInfo(peer));
                 let request = request.map(Body::new);
-                let mut router = router.clone();
                 let server = Arc::clone(&server);
-                telemetry::continue_trace(request, move |request| async move {
+                // In a box, which is there only while there is a request: hyper keeps the room for what it is given
+                // here as long as the connection lives.
+                Box::pin(telemetry::continue_trace(request, move |request| async move {
                     let version = request.version();
-                    let Ok::<_, Infallible>(mut response) = router.call(request).await;
+                    let Ok::<_, Infallible>(mut response) = server.router.clone().call(request).await;
                     drop(running);
                     // HTTP/2 has a frame for it.
                     if server.stopping.load(Ordering::Relaxed) && version < Version::HTTP_2 {
@@ -317,7 +320,7 @@ impl Server {
                             .insert(CONNECTION, HeaderValue::from_static("close"));
                     }
                     Ok::<_, Infallible>(response)
-                })
+                }))
             })
         };
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
