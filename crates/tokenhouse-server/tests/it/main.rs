@@ -10,12 +10,20 @@
 
 mod configuration;
 mod keys;
+mod mail;
 mod moving;
 mod nodes;
 mod nothing_lost;
 mod refusals;
 mod secrets;
 mod serving;
+#[path = "../../../tokenhouse/tests/it/support/smtp.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "of the library's tests, which use all of it"
+)]
+mod smtp;
 mod telemetry;
 mod users;
 

@@ -8,8 +8,10 @@ use std::time::Instant;
 
 use tokenhouse::store::{FromRow, Query, Store, StoreOptions, query};
 
+use crate::nothing_lost::postgres::Postgres;
 use crate::{PASSWORD, PATIENCE, Place, SIGNUP, Said, answer, field};
 
+const DATABASE: &str = "TOKENHOUSE_DATABASE_URL";
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// Of [`PASSWORD`], by the C library of a Debian.
 const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG";
@@ -41,7 +43,18 @@ fn rows<T: FromRow + Send>(url: &str, query: Query) -> Vec<T> {
 }
 
 fn url(place: &Place) -> String {
-    format!("sqlite://{}", place.path().join("tokenhouse.db").display())
+    let given = place.variables.iter().find(|(name, _)| name == DATABASE);
+    given.map_or_else(
+        || format!("sqlite://{}", place.path().join("tokenhouse.db").display()),
+        |(_, url)| url.clone(),
+    )
+}
+
+/// A PostgreSQL that is up; without one the test is skipped, loudly.
+fn postgres() -> Option<Postgres> {
+    let postgres = Postgres::new()?;
+    tokio::runtime::Runtime::new().unwrap().block_on(postgres.ready());
+    Some(postgres)
 }
 
 fn count(place: &Place, sql: &'static str) -> i64 {
@@ -184,7 +197,11 @@ fn wait_until(place: &Place, sql: &'static str, least: i64) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut store = None;
     while Instant::now() < until {
-        if store.is_none() && place.path().join("tokenhouse.db").exists() {
+        // Opening a file that is not there would make it.
+        let is_there = url(place)
+            .strip_prefix("sqlite://")
+            .is_none_or(|file| Path::new(file).exists());
+        if store.is_none() && is_there {
             store = runtime
                 .block_on(Store::open(&url(place), StoreOptions::default()))
                 .ok();
@@ -249,6 +266,134 @@ fn imports_that_are_killed_go_on() {
     let server = new.serve();
     let login = format!(r#"{{"email":"user7@example.org","password":"{PASSWORD}"}}"#);
     assert_eq!(server.post("/auth/login", &login).0, 200);
+}
+
+/// Kills an import in the middle, sees that nothing serves what came of it, and lets it go on.
+fn import_in_two_goes(place: &Place, file: &Path, users: i64) {
+    let file = file.to_str().unwrap();
+    let mut child = place.command(&["import", file]).spawn().unwrap();
+    wait_until(place, "SELECT COUNT(*) FROM users", 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let there = count(place, "SELECT COUNT(*) FROM users");
+    assert!(there < users, "it was killed too late");
+    let refused_to_start = place.run(&["serve"]);
+    assert!(refused(&refused_to_start).contains("run the same `tokenhouse import` again"));
+    done(&place.run(&["import", file]));
+    assert_eq!(count(place, "SELECT COUNT(*) FROM users"), users);
+    assert!(refused(&place.run(&["import", file])).contains("not empty"));
+}
+
+#[test]
+fn a_house_moves_to_postgres_and_back_and_nobody_is_logged_out() {
+    const USERS: usize = 12_000;
+    let Some(postgres) = postgres() else { return };
+    let old = place();
+    old.write("users.jsonl", &crowd(USERS));
+    done(&old.run(&["import", "users", "users.jsonl"]));
+    let server = old.serve();
+    let (_, body) = server.post("/auth/signup", SIGNUP);
+    let access = format!("authorization: Bearer {}\r\n", field(&body, "access_token"));
+    let mut refresh = field(&body, "refresh_token");
+    let (_, left) = server.post("/auth/login", SIGNUP);
+    let logged_out = format!("authorization: Bearer {}\r\n", field(&left, "access_token"));
+    assert_eq!(server.post_with("/auth/logout", &logged_out, "{}").0, 204);
+    server.stop();
+
+    // There, and from there to a third place.
+    let there = place().with(DATABASE, postgres.url());
+    let back = place();
+    for (sessions, from, to) in [(1, &old, &there), (2, &there, &back)] {
+        done(&from.run(&["export", "house.export"]));
+        import_in_two_goes(to, &from.path().join("house.export"), USERS as i64 + 1);
+        assert_eq!(count(to, "SELECT COUNT(*) FROM passwords"), USERS as i64 + 1);
+        assert_eq!(
+            count(to, "SELECT COUNT(*) FROM sessions WHERE revoked_at IS NULL"),
+            sessions
+        );
+        let server = to.serve();
+        let me = |bearer: &str| {
+            server
+                .exchange(&format!(
+                    "GET /users/me HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{bearer}\r\n"
+                ))
+                .0
+        };
+        assert_eq!((me(&access), me(&logged_out)), (200, 401));
+        let (status, body) = server.post("/auth/refresh", &format!(r#"{{"refresh_token":"{refresh}"}}"#));
+        assert_eq!(status, 200, "{body}");
+        refresh = field(&body, "refresh_token");
+        assert_eq!(
+            server.post("/auth/login", &SIGNUP.replace("ada@", "user7@")).0,
+            200
+        );
+        server.stop();
+    }
+}
+
+#[test]
+fn users_are_imported_into_postgres_from_csv_and_json_also_when_it_is_killed() {
+    const USERS: usize = 12_000;
+    let Some(postgres) = postgres() else { return };
+    let place = place().with(DATABASE, postgres.url());
+    place.write("users.jsonl", &crowd(USERS));
+    let mut child = place
+        .command(&["import", "users", "users.jsonl"])
+        .spawn()
+        .unwrap();
+    wait_until(&place, "SELECT COUNT(*) FROM users", 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let there = count(&place, "SELECT COUNT(*) FROM users");
+    assert!(
+        there % 1000 == 0 && there < USERS as i64,
+        "batches are whole: {there}"
+    );
+    assert_eq!(count(&place, "SELECT COUNT(*) FROM passwords"), there);
+    let said = place.run(&["import", "users", "users.jsonl"]);
+    let expected = format!(
+        "{} users imported, {there} there already, 0 refused",
+        USERS as i64 - there
+    );
+    assert!(done(&said).out.starts_with(&expected), "{}", said.out);
+
+    place.write(
+        "users.csv",
+        &format!(
+            "email,username,password_hash,email_verified,created_at,roles,profile\n\
+             ada@example.org,ada,{BCRYPT},true,2020-01-02T03:04:05Z,\"editor,staff\",\"{{\"\"plan\"\":\"\"free\"\"}}\"\n\
+             USER7@example.org,,,,,,\n\
+             nonsense,,,,,,\n"
+        ),
+    );
+    let dry = place.run(&["import", "users", "--dry-run", "users.csv"]);
+    assert!(
+        dry.out
+            .starts_with("1 users would be imported, 1 there already, 1 refused"),
+        "{}",
+        dry.out
+    );
+    assert_eq!(count(&place, "SELECT COUNT(*) FROM users"), USERS as i64);
+    let said = place.run(&["import", "users", "users.csv"]);
+    assert!(
+        said.out
+            .starts_with("1 users imported, 1 there already, 1 refused"),
+        "{}",
+        said.out
+    );
+    let rejects = std::fs::read_to_string(place.path().join("users.csv.rejects.csv")).unwrap();
+    assert_eq!(rejects.lines().count(), 3, "{rejects}");
+    let ada: serde_json::Value =
+        serde_json::from_str(&done(&place.run(&["user", "show", "ada", "--json"])).out).unwrap();
+    assert_eq!(ada["roles"], serde_json::json!(["editor", "staff"]));
+    assert_eq!(
+        (&ada["created_at"], &ada["profile"]["plan"]),
+        (&"2020-01-02T03:04:05Z".into(), &"free".into())
+    );
+    let server = place.serve();
+    for login in [SIGNUP.to_owned(), SIGNUP.replace("ada@", "user11999@")] {
+        assert_eq!(server.post("/auth/login", &login).0, 200, "{login}");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Accounts from the command line, and what a running server makes of them.
 
-use crate::{PASSWORD, Place, field};
+use serde_json::json;
+
+use crate::{PASSWORD, Place, SIGNUP, field};
 
 const OTHER: &str = "another horse battery staple";
 
@@ -119,4 +121,47 @@ fn accounts_are_listed_in_pages() {
     let users: serde_json::Value = serde_json::from_str(&second.out).unwrap();
     assert_eq!(users.as_array().unwrap().len(), 1);
     assert_eq!(users[0]["email"], "cleo@example.org");
+}
+
+#[test]
+fn whoever_lost_every_second_factor_is_let_in_by_the_operator() {
+    let place = Place::for_serve();
+    let server = place.serve();
+    let (_, body) = server.post("/auth/signup", SIGNUP);
+    let bearer = format!("authorization: Bearer {}\r\n", field(&body, "access_token"));
+    let (status, begun) = server.post_with("/users/me/totp", &bearer, "");
+    assert_eq!(status, 200, "{begun}");
+    let secret = tokenhouse::Secret::from(field(&begun, "secret"));
+    let now = tokenhouse::Clock::system().now();
+    let code = tokenhouse::features::totp::code_of_app(&secret, now);
+    let confirm = json!({ "code": code }).to_string();
+    let (status, confirmed) = server.post_with("/users/me/totp/confirm", &bearer, &confirm);
+    assert_eq!(status, 200, "{confirmed}");
+    let refresh = format!(r#"{{"refresh_token":"{}"}}"#, field(&body, "refresh_token"));
+    let (status, refreshed) = server.post("/auth/refresh", &refresh);
+    assert_eq!(status, 200, "{refreshed}");
+    let refresh = format!(r#"{{"refresh_token":"{}"}}"#, field(&refreshed, "refresh_token"));
+    let (status, due) = server.post("/auth/login", SIGNUP);
+    assert_eq!(
+        (status, field(&due, "code").as_str()),
+        (401, "mfa_required"),
+        "{due}"
+    );
+
+    let said = place.run(&["user", "remove-factors", "ada@example.org"]);
+    assert_eq!(
+        said.out,
+        "ada@example.org has no second factor any more; every session is over, the password is as it was\n"
+    );
+    // The server that runs meanwhile follows.
+    assert_eq!(server.post("/auth/login", SIGNUP).0, 200);
+    assert_eq!(server.post("/auth/refresh", &refresh).0, 401);
+    let recovery = json!({ "mfa_token": field(&due, "mfa_token"), "code": code }).to_string();
+    assert_eq!(
+        server.post("/auth/mfa", &recovery).0,
+        401,
+        "nor does a step that was begun go on"
+    );
+    let nobody = place.run(&["user", "remove-factors", "eve@example.org"]);
+    assert_eq!(nobody.code, Some(1));
 }

@@ -11,7 +11,7 @@ mod disk;
 mod hang;
 mod load;
 mod outage;
-mod postgres;
+pub(crate) mod postgres;
 mod server;
 mod stop;
 

@@ -16,9 +16,11 @@ use crate::PATIENCE;
 const NOBODY: u32 = 65_534;
 
 /// A data directory, and the server on it while there is one.
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     programs: PathBuf,
     folder: TempDir,
+    /// A program with its arguments that starts the server in its stead, as `strace` does.
+    through: Vec<String>,
     server: Option<Child>,
 }
 
@@ -49,7 +51,12 @@ fn programs() -> Option<PathBuf> {
 
 impl Postgres {
     /// A new server, running.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
+        Self::through(|_| Vec::new())
+    }
+
+    /// One that another program starts, whose words may name files of the server's folder.
+    pub(crate) fn through(words: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
         let programs = programs()?;
         // Short, as the path of a Unix socket must be.
         let folder = tempfile::Builder::new()
@@ -60,6 +67,7 @@ impl Postgres {
             std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
         let mut postgres = Self {
+            through: words(folder.path()),
             programs,
             folder,
             server: None,
@@ -83,7 +91,10 @@ impl Postgres {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+        self.as_nobody(Command::new(self.programs.join(program)))
+    }
+
+    fn as_nobody(&self, mut command: Command) -> Command {
         command.current_dir("/").stdin(Stdio::null());
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
@@ -96,23 +107,27 @@ impl Postgres {
     }
 
     /// Where its socket lies.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         url(self.folder())
     }
 
     /// Starts it; it may still be recovering afterwards.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join("server.log"))
             .unwrap();
-        let server = self
-            .command("postgres")
+        let mut command = self.command("postgres");
+        if let [first, rest @ ..] = self.through.as_slice() {
+            command = self.as_nobody(Command::new(first));
+            command.args(rest).arg(self.programs.join("postgres"));
+        }
+        let server = command
             .arg("-D")
             .arg(self.data())
             .arg("-k")
@@ -126,7 +141,7 @@ impl Postgres {
     }
 
     /// Waits until it takes connections.
-    pub(super) async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         let store = self.store().await;
         let began = Instant::now();
         while store.ping().await.is_err() {
@@ -135,19 +150,19 @@ impl Postgres {
         }
     }
 
-    pub(super) async fn store(&self) -> Store {
+    pub(crate) async fn store(&self) -> Store {
         Store::open(&self.url(), StoreOptions::default()).await.unwrap()
     }
 
     /// Ends it as an operator does (`pg_ctl stop --mode=fast`): connections are cut, the data is tidied.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let mut server = self.server.take().unwrap();
         kill_process(Pid::from_child(&server), Signal::INT).unwrap();
         server.wait().unwrap();
     }
 
     /// `kill -9` of the server and of each of its processes.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut server = self.server.take().unwrap();
         let children = children(server.id());
         server.kill().unwrap();
@@ -164,7 +179,7 @@ impl Postgres {
     }
 
     /// Compares every table with its indexes, block by block.
-    pub(super) fn assert_whole(&self) {
+    pub(crate) fn assert_whole(&self) {
         let output = self
             .command("pg_amcheck")
             .args([
@@ -187,7 +202,7 @@ impl Postgres {
     }
 }
 
-pub(super) fn url(folder: &Path) -> String {
+pub(crate) fn url(folder: &Path) -> String {
     format!("postgres://postgres@/postgres?host={}", folder.display())
 }
 

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod doors;
 pub mod postgres;
 pub mod proxy;
+#[allow(dead_code, reason = "the program's tests use it too")]
 pub mod smtp;
 
 use tempfile::TempDir;

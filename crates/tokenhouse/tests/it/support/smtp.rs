@@ -17,7 +17,7 @@ const CERTIFICATE: &[u8] = include_bytes!("../keys_made_for_tests/mail-server.pe
 const KEY: &[u8] = include_bytes!("../keys_made_for_tests/mail-server-key.pem");
 const AUTHORITY: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/tests/it/keys_made_for_tests/mail-authority.pem"
+    "/../tokenhouse/tests/it/keys_made_for_tests/mail-authority.pem"
 );
 
 /// A mail as the server got it.
@@ -39,6 +39,27 @@ impl Received {
             .find_map(|line| line.strip_prefix(&start))
             .unwrap_or_else(|| panic!("no {name} in\n{}", self.data))
             .trim_end()
+    }
+
+    /// The lines of all its parts, whole again (quoted-printable, RFC 2045 section 6.7).
+    pub fn text(&self) -> String {
+        let whole = self.data.replace("=\n", "");
+        let mut bytes = Vec::new();
+        let mut rest = whole.as_bytes();
+        while let [first, after @ ..] = rest {
+            let quoted = after.get(..2).filter(|_| *first == b'=');
+            match quoted.and_then(|digits| data_encoding::HEXUPPER.decode(digits).ok()) {
+                Some(byte) => {
+                    bytes.extend(byte);
+                    rest = &after[2..];
+                }
+                None => {
+                    bytes.push(*first);
+                    rest = after;
+                }
+            }
+        }
+        String::from_utf8(bytes).unwrap()
     }
 }
 
@@ -108,6 +129,26 @@ impl Server {
             mail.username = Some(name.to_owned());
             mail.password = Some(password.into());
         }
+    }
+
+    /// What the program needs for the same, as variables.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let encryption = format!("{:?}", self.manner.encryption).to_lowercase();
+        let mut variables = vec![
+            ("TOKENHOUSE_MAIL__HOST", "localhost".to_owned()),
+            ("TOKENHOUSE_MAIL__PORT", self.port.to_string()),
+            ("TOKENHOUSE_MAIL__ENCRYPTION", encryption),
+            (
+                "TOKENHOUSE_MAIL__FROM",
+                "Example <no-reply@example.com>".to_owned(),
+            ),
+            ("TOKENHOUSE_MAIL__CA_FILE", AUTHORITY.to_owned()),
+        ];
+        if let Some((name, password)) = self.manner.login {
+            variables.push(("TOKENHOUSE_MAIL__USERNAME", name.to_owned()));
+            variables.push(("TOKENHOUSE_MAIL__PASSWORD", password.to_owned()));
+        }
+        variables
     }
 
     /// The next mails are answered so, each one once.
