@@ -23,6 +23,7 @@ mod process;
 mod refresh;
 mod report;
 mod storm;
+mod timing;
 
 use options::{Options, SECTIONS};
 use report::Report;
@@ -56,10 +57,12 @@ fn main() -> anyhow::Result<()> {
                 "passwords" => passwords::measure(&options, &mut report).await,
                 "refresh" => refresh::measure(&options, &mut report).await,
                 "storm" => storm::measure(&options, &mut report).await,
+                "timing" => timing::measure(&options, &mut report).await,
                 "footprint" => footprint::measure(&options, &mut report).await,
                 "growth" => growth::measure(&options, &mut report).await,
                 "postgres" => refresh::measure_postgres(&options, &mut report).await,
                 "growth-postgres" => growth::measure_postgres(&options, &mut report).await,
+                "timing-postgres" => timing::measure_postgres(&options, &mut report).await,
                 other => anyhow::bail!("there is no section {other}"),
             }
         });

@@ -12,17 +12,19 @@ pub const SECTIONS: &[&str] = &[
     "passwords",
     "refresh",
     "storm",
+    "timing",
     "footprint",
     "growth",
     "postgres",
     "growth-postgres",
+    "timing-postgres",
 ];
 
 const HELP: &str = "\
 benches/run [OPTION…]
   --quick           two to three minutes for everything; shorter rounds, fewer users
-  --only A,B        tokens, me, passwords, refresh, storm, footprint, growth, postgres, growth-postgres
-                    (the last two run only when they are named, and need a PostgreSQL to start)
+  --only A,B        tokens, me, passwords, refresh, storm, timing, footprint, growth, postgres, growth-postgres,
+                    timing-postgres (the last three run only when they are named, and need a PostgreSQL to start)
   --crowd N,N       how many accounts a large house has (default 1000000; quick 100000). Ten million take
                     about 5 GB in SQLite and 8 in PostgreSQL
   --json FILE       the figures as JSON too
