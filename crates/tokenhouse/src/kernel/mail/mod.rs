@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use self::asked::{Asked, Reply, ask, link};
-pub(crate) use self::deliver::Way;
+pub(crate) use self::asked::{Asked, Reply, ask, link, subject};
+pub(crate) use self::deliver::{Deliveries, Way};
 use super::account::User;
 use super::house::Tokenhouse;
 use crate::base::clock::after;
