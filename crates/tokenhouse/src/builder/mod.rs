@@ -33,9 +33,11 @@ use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_ke
 use crate::kernel::lease::Node;
 use crate::kernel::login::LoginAttempt;
 use crate::kernel::look::Looks;
+use crate::kernel::mail::Deliveries;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::kernel::session::browser::BrowserKeys;
+use crate::kernel::wrong_passwords::WrongPasswords;
 use crate::migrations::MIGRATIONS;
 use crate::templates::EMBEDDED;
 
@@ -419,8 +421,13 @@ impl Builder {
         )
         .map_err(|error| BuildError::Hashing(error.to_string()))?;
         let metrics = Metrics::new();
-        let observer =
-            Observer::new(metrics.requests.clone(), self.problem_renderer, &entropy).map_err(Error::from)?;
+        let observer = Observer::new(
+            metrics.requests.clone(),
+            self.problem_renderer,
+            check::transport(&settings),
+            &entropy,
+        )
+        .map_err(Error::from)?;
         let limit = &settings.rate_limit;
         let house = Tokenhouse(Arc::new(House {
             address_limit: limit
@@ -436,6 +443,7 @@ impl Builder {
             browser,
             look,
             mail,
+            deliveries: Deliveries::default(),
             features: features::ALL
                 .iter()
                 .filter(|feature| (feature.enabled)(&settings))
@@ -445,6 +453,7 @@ impl Builder {
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
+            wrong_passwords: WrongPasswords::default(),
             node: Node::new().map_err(Error::from)?,
             warned_of_unknown_addresses: std::sync::Once::new(),
             following: Looks::new(Timestamp::MIN, Duration::ZERO),
