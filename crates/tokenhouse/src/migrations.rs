@@ -21,5 +21,5 @@ migrations![
     "0005_second_factors",
     "0006_passkeys",
     "0007_leases",
-    "0008_wrong_codes"
+    "0008_guard"
 ];

@@ -351,7 +351,7 @@ fn read_new_password() -> Result<Secret, Failure> {
     Ok(password)
 }
 
-fn agreed(question: &str) -> Result<bool, Failure> {
+pub(super) fn agreed(question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("nobody can be asked here: add --yes"));
     }

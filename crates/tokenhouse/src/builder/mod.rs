@@ -29,7 +29,7 @@ use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
-use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key};
+use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key, find_root_key};
 use crate::kernel::lease::Node;
 use crate::kernel::login::LoginAttempt;
 use crate::kernel::look::Looks;
@@ -392,9 +392,12 @@ impl Builder {
             .master_key_file
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
-        let refresh_tokens = RefreshTokens::new(&master);
-        let browser = BrowserKeys::new(&master, &settings.public_url);
-        let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
+        let slot = master.name();
+        let root = find_root_key(&master, &store, clock.now()).await?;
+        let refresh_tokens = RefreshTokens::new(&root);
+        let browser = BrowserKeys::new(&root, &settings.public_url);
+        let (keys, key_set) =
+            Keyring::load(root, slot, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
             .keys(key_set)

@@ -9,7 +9,6 @@ use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
 use crate::second_factors::set_up_app;
-use crate::support::Place;
 use crate::support::api::{Api, Tokens, contend, count};
 use crate::support::browser::Browser;
 
