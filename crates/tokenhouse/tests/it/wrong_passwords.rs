@@ -48,7 +48,7 @@ on_both_engines! {
         assert!(noted(&api).await.is_empty(), "a guess writes nothing");
         api.house().note_wrong_passwords().await.unwrap();
         let first = (json!({ "times": 12 }), Some("192.0.2.9".to_owned()));
-        assert_eq!(noted(&api).await, [first.clone()]);
+        assert_eq!(noted(&api).await, std::slice::from_ref(&first));
         guess_from(&api, "192.0.2.1", ADA, 3).await;
         api.test.advance(HOUR - Duration::from_secs(1));
         api.house().note_wrong_passwords().await.unwrap();

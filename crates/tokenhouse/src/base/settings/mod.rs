@@ -26,7 +26,7 @@ settings! {
         /// Where accounts are kept: `sqlite:///absolute/path.db`, `sqlite://relative.db` or
         /// `postgres://user:password@host/database`. `DATABASE_URL` is understood too.
         secret database_url: Secret = Secret::from("sqlite://tokenhouse.db"),
-        /// 32 random bytes in hex or base64, which seal the signing keys in the database. On SQLite, when
+        /// 32 random bytes in hex or base64, which open what is sealed in the database. On SQLite, when
         /// nothing is given, it is kept in a file of mode 0600 beside the database; on PostgreSQL it is required.
         secret master_key: Option<Secret> = None,
         /// The database.
