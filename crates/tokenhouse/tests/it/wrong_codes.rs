@@ -9,12 +9,14 @@ use tokenhouse::features::totp::code_of_app;
 use tokenhouse::store::query;
 use tokenhouse::testing::PASSWORD;
 
+use crate::factor_pages::go_on;
 use crate::on_both_engines;
 use crate::passkeys::{enrol, log_in};
 use crate::second_factors::{App, half_way, mfa_token, second_step, with_app};
 use crate::support::Place;
 use crate::support::api::{Answer, Api, Tokens, contend, count};
 use crate::support::authenticator::Authenticator;
+use crate::support::browser::Browser;
 
 const ADA: &str = "ada@example.org";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -191,5 +193,29 @@ on_both_engines! {
         // What is not looked at is not counted.
         let counts: Vec<(i64,)> = api.rows(query("SELECT in_a_row FROM wrong_codes")).await;
         assert_eq!(counts, [(100,)]);
+    }
+
+    async fn the_pages_say_so_and_offer_what_is_left(place: &Place) {
+        let api = unbraked_api(place).await;
+        let app = with_app(&api, ADA).await;
+        let guessed = async || api.change(query("INSERT INTO wrong_codes (user_id, in_a_row) SELECT id, 100 FROM users")).await;
+        guessed().await;
+        let words = "codes are no longer looked at";
+        let mut browser = Browser::new(&api);
+        let page = browser.sign_in(ADA, PASSWORD).await.is(200);
+        let html = page.html();
+        assert!(html.contains(words) && html.contains("name=\"recovery_code\""), "{html}");
+        assert!(!html.contains("one-time-code"), "{html}");
+        // Whoever types one all the same is told the same.
+        let page = go_on(&mut browser, &page, "/account/second-step", &[("code", "123456")]).await.is(422);
+        assert_eq!(page.html().matches(words).count(), 1, "{}", page.html());
+        let fields = [("recovery_code", app.recovery_codes[0].as_str())];
+        go_on(&mut browser, &page, "/account/second-step", &fields).await.leads_to();
+        assert!(browser.is_in().await);
+        // And so where one proves again who one is: the password does not step in.
+        guessed().await;
+        let html = browser.get("/account/prove").await.is(200).html();
+        assert!(html.contains(words) && html.contains("name=\"recovery_code\""), "{html}");
+        assert!(!html.contains("type=\"password\""), "{html}");
     }
 }
