@@ -124,8 +124,9 @@ impl Tokenhouse {
             .with_state(self.clone())
     }
 
-    /// What surrounds the routes: with pages in the place of problem documents, where a person navigates.
-    pub(crate) fn watch(&self, with_pages: bool) -> Watch {
+    /// What surrounds the routes: around the house's own with pages in the place of problem documents, where a person
+    /// navigates.
+    pub(crate) fn watch(&self, own: bool) -> Watch {
         let house = self.clone();
         let maker = move |parts: &Parts| -> Option<PageOf> {
             let navigation = house.navigation(parts)?;
@@ -136,7 +137,8 @@ impl Tokenhouse {
         };
         Watch {
             observer: self.0.observer.clone(),
-            pages: (with_pages && self.0.settings.pages.enabled).then(|| Arc::new(maker) as PageMaker),
+            for_own_site: own,
+            pages: (own && self.0.settings.pages.enabled).then(|| Arc::new(maker) as PageMaker),
         }
     }
 }

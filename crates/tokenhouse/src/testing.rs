@@ -139,6 +139,12 @@ impl TestHouse {
         std::mem::take(&mut *self.mails.lock())
     }
 
+    /// What everything of this house is derived from.
+    #[must_use]
+    pub fn root_key(&self) -> &crate::kernel::keys::MasterKey {
+        self.house.0.keys.master()
+    }
+
     /// What the hashing threads have done.
     #[must_use]
     pub fn hashing(&self) -> crate::base::hashing::PoolStatus {

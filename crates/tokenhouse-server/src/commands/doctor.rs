@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 use tokenhouse::base::clock::Clock;
 use tokenhouse::base::entropy::Entropy;
 use tokenhouse::base::hashing::{Argon2Costs, HashingOptions, HashingPool};
-use tokenhouse::kernel::keys::MasterKey;
+use tokenhouse::kernel::keys::{MasterKey, root_key};
 use tokenhouse::store::{EngineKind, SchemaState, Store, StoreOptions, query};
 use tokenhouse::{MIGRATIONS, Secret};
 
@@ -220,10 +220,18 @@ async fn keys(config: &Config, file: Option<&Path>, store: &Store, report: &mut 
         }
         (None, None) => Err(tokenhouse::kernel::keys::MasterKeyError::Missing),
     };
-    let opened = master.and_then(|master| {
-        rows.iter()
-            .try_for_each(|(kid, sealed)| master.open(kid, sealed).map(drop))
-    });
+    let master = match master {
+        Ok(master) => master,
+        Err(error) => return report.fail("master key", error),
+    };
+    let root = async { root_key(&master, &mut store.read().await?).await };
+    let opened = match root.await {
+        Ok(Some(root)) => rows
+            .iter()
+            .try_for_each(|(kid, sealed)| root.open(kid, sealed).map(drop)),
+        Ok(None) => Ok(()),
+        Err(error) => return report.fail("master key", error),
+    };
     match opened {
         Ok(()) => report.ok("master key", format!("opens the signing keys ({})", rows.len())),
         Err(error) => report.fail("master key", error),

@@ -8,6 +8,7 @@ mod export;
 mod import;
 mod keys;
 mod mail;
+mod master_key;
 mod migrate;
 mod openapi;
 mod progress;
@@ -49,6 +50,8 @@ enum Command {
     User(user::Users),
     /// List, rotate and import the keys that sign tokens
     Keys(keys::Keys),
+    /// Exchange the master key
+    MasterKey(master_key::MasterKeys),
     /// Try out mail, and see what could not be sent
     Mail(mail::Mails),
     /// Bring the database up to date
@@ -79,6 +82,7 @@ impl Arguments {
             Command::Serve(command) => command.run(&places),
             Command::User(command) => command.run(&places),
             Command::Keys(command) => command.run(&places),
+            Command::MasterKey(command) => command.run(&places),
             Command::Mail(command) => command.run(&places),
             Command::Migrate(command) => command.run(&places),
             Command::Backup(command) => command.run(&places),

@@ -33,8 +33,16 @@ enum UserCommand {
     Disable(Named),
     /// Allow logins again
     Enable(Named),
-    /// Set a new password and end every session
+    /// Send a mail with which the user chooses a new password, which so nobody else knows
+    Reset(Named),
+    /// Set a new password and end every session; better is `reset`
     SetPassword(Named),
+    /// Say what an account may do, in the place of what it might before
+    ///
+    /// Where that demands a second factor and the account has none, every session of it ends.
+    SetRights(Rights),
+    /// Look at codes of the second factor again, after a hundred wrong ones
+    AllowCodes(Named),
     /// Take every second factor away, of somebody who lost them all, and end every session
     RemoveFactors(Named),
     /// Delete an account and everything that belongs to it
@@ -104,6 +112,18 @@ struct Named {
 }
 
 #[derive(Args)]
+struct Rights {
+    /// Id, e-mail address or username
+    name: String,
+    /// A role; may be given several times. Without any the account has none
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// Whether the account may do everything
+    #[arg(long)]
+    superuser: bool,
+}
+
+#[derive(Args)]
 struct Delete {
     /// Id, e-mail address or username
     name: String,
@@ -123,6 +143,9 @@ impl Users {
                 UserCommand::Show(Show { name, json }) => print(&find(&house, &name).await?, json),
                 UserCommand::Disable(Named { name }) => set_active(&house, &name, false).await,
                 UserCommand::Enable(Named { name }) => set_active(&house, &name, true).await,
+                UserCommand::Reset(Named { name }) => reset(&house, &name).await,
+                UserCommand::SetRights(command) => command.run(&house).await,
+                UserCommand::AllowCodes(Named { name }) => allow_codes(&house, &name).await,
                 UserCommand::SetPassword(Named { name }) => set_password(&house, &name).await,
                 UserCommand::RemoveFactors(Named { name }) => remove_factors(&house, &name).await,
                 UserCommand::Delete(command) => command.run(&house).await,
@@ -190,6 +213,17 @@ impl List {
     }
 }
 
+impl Rights {
+    async fn run(self, house: &Tokenhouse) -> Result<(), Failure> {
+        let user = find(house, &self.name).await?;
+        let user = house
+            .set_user_rights(user.id, self.superuser, &self.roles)
+            .await?;
+        println!("{} is {}", called(&user), standing(&user));
+        Ok(())
+    }
+}
+
 impl Delete {
     async fn run(self, house: &Tokenhouse) -> Result<(), Failure> {
         let user = find(house, &self.name).await?;
@@ -225,6 +259,23 @@ async fn set_password(house: &Tokenhouse, name: &str) -> Result<(), Failure> {
     let user = find(house, name).await?;
     house.set_password(&user, &read_new_password()?).await?;
     println!("{} has a new password; every session is over", called(&user));
+    Ok(())
+}
+
+async fn reset(house: &Tokenhouse, name: &str) -> Result<(), Failure> {
+    let user = find(house, name).await?;
+    house.send_password_reset(&user).await?;
+    println!(
+        "{} gets a mail to choose a new password: the running server sends it",
+        called(&user)
+    );
+    Ok(())
+}
+
+async fn allow_codes(house: &Tokenhouse, name: &str) -> Result<(), Failure> {
+    let user = find(house, name).await?;
+    house.allow_codes(&user).await?;
+    println!("codes of {} are looked at again", called(&user));
     Ok(())
 }
 
@@ -300,7 +351,7 @@ fn read_new_password() -> Result<Secret, Failure> {
     Ok(password)
 }
 
-fn agreed(question: &str) -> Result<bool, Failure> {
+pub(super) fn agreed(question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("nobody can be asked here: add --yes"));
     }

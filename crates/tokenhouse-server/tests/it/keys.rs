@@ -32,6 +32,62 @@ fn a_rotation_beside_a_running_server_is_followed_and_logs_nobody_out() {
 }
 
 #[test]
+fn the_master_key_is_exchanged_and_nobody_is_logged_out() {
+    let place = Place::for_serve();
+    let server = place.serve();
+    let (_, body) = server.post("/auth/signup", SIGNUP);
+    let file = place.path().join("tokenhouse.db.master-key");
+    let (old, new) = (std::fs::read_to_string(&file).unwrap(), "5a".repeat(32));
+    let refused = place.run_with("too short\n", &["master-key", "add"]);
+    assert!(
+        refused.code == Some(1) && refused.err.contains("32 random bytes"),
+        "{}",
+        refused.err
+    );
+    let said = place.run_with(&format!("{new}\n"), &["master-key", "add"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let listed = place.run(&["master-key", "list"]).out;
+    assert_eq!(
+        (
+            listed.lines().count(),
+            listed.matches("of these settings").count()
+        ),
+        (2, 1),
+        "{listed}"
+    );
+    assert!(!listed.contains(&new[..16]) && !listed.contains(&old[..16]));
+    // The server that runs needs neither; the next one is started with the new one.
+    let refresh = |server: &crate::Running, body: &str| {
+        let token = field(body, "refresh_token");
+        server.post("/auth/refresh", &format!(r#"{{"refresh_token":"{token}"}}"#))
+    };
+    let (status, body) = refresh(&server, &body);
+    assert_eq!(status, 200, "{body}");
+    server.stop();
+    place.write("tokenhouse.db.master-key", &new);
+    let server = place.serve();
+    let (status, body) = refresh(&server, &body);
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(
+        place.run(&["master-key", "remove-others"]).code,
+        Some(2),
+        "nobody can be asked"
+    );
+    let said = place.run(&["master-key", "remove-others", "--yes"]);
+    assert_eq!(
+        said.out, "the other master key opens the house no more\n",
+        "{}",
+        said.err
+    );
+    assert_eq!(refresh(&server, &body).0, 200);
+    assert!(place.run(&["doctor"]).out.contains("opens the signing keys"));
+    server.stop();
+    place.write("tokenhouse.db.master-key", &old);
+    let said = place.run(&["user", "list"]);
+    assert!(said.err.contains("the master key is not the one"), "{}", said.err);
+}
+
+#[test]
 fn keys_that_openssl_made_are_taken_and_sign() {
     for (algorithm, arguments) in [
         (

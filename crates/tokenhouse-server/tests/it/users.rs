@@ -8,7 +8,7 @@ const OTHER: &str = "another horse battery staple";
 
 #[test]
 fn an_account_lives_from_create_to_delete() {
-    let place = Place::for_serve();
+    let place = Place::for_serve().with("TOKENHOUSE_SECOND_FACTORS__REQUIRED_FOR", "admin");
     let server = place.serve();
     let with_password = format!("{PASSWORD}\n");
     let create = [
@@ -62,6 +62,36 @@ fn an_account_lives_from_create_to_delete() {
     assert_eq!(login(OTHER).0, 403);
     assert_eq!(place.run(&["user", "enable", &id]).code, Some(0));
     assert_eq!(login(OTHER).0, 200);
+
+    let (_, body) = login(OTHER);
+    let refresh = |body: &str| {
+        let token = field(body, "refresh_token");
+        server.post("/auth/refresh", &format!(r#"{{"refresh_token":"{token}"}}"#))
+    };
+    let said = place.run(&["user", "set-rights", &id, "--role", "staff", "--role", "editor"]);
+    assert_eq!(
+        said.out, "Ada@example.org is active,staff,editor\n",
+        "{}",
+        said.err
+    );
+    let (status, body) = refresh(&body);
+    assert_eq!(status, 200, "{body}");
+    // What demands a second factor, where there is none, ends what was opened without.
+    let said = place.run(&["user", "set-rights", &id, "--role", "admin"]);
+    assert_eq!(said.out, "Ada@example.org is active,admin\n", "{}", said.err);
+    let (status, body) = refresh(&body);
+    assert_eq!((status, field(&body, "code").as_str()), (401, "refresh_invalid"));
+    assert_eq!(field(&login(OTHER).1, "code"), "mfa_required");
+    let said = place.run(&["user", "set-rights", &id, "--role", "staff"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let said = place.run(&["user", "allow-codes", &id]);
+    assert_eq!(
+        said.out, "codes of Ada@example.org are looked at again\n",
+        "{}",
+        said.err
+    );
+    let said = place.run(&["user", "reset", &id]);
+    assert!(said.err.contains("sends no mail"), "{}", said.err);
 
     let said = place.run(&["user", "remove-factors", &id]);
     assert_eq!(said.code, Some(0), "{}", said.err);

@@ -48,6 +48,8 @@ pub enum Code {
     TicketInvalid,
     /// The access token lacks the scope that `WWW-Authenticate` names.
     InsufficientScope,
+    /// A hundred codes in a row were wrong, so none is looked at: use a recovery code or a passkey, or ask the operator.
+    MfaBlocked,
     /// The account is known, but may not do that.
     Forbidden,
     /// Another site made a browser send it, or a form is older than the login.
@@ -115,6 +117,7 @@ impl Code {
         Self::RefreshReused,
         Self::TicketInvalid,
         Self::InsufficientScope,
+        Self::MfaBlocked,
         Self::Forbidden,
         Self::CrossSiteRequest,
         Self::AccountDisabled,
@@ -162,6 +165,7 @@ impl Code {
             Self::RefreshReused => (401, "refresh_reused", "The refresh token had been used before"),
             Self::TicketInvalid => (401, "ticket_invalid", "The link or code is not valid"),
             Self::InsufficientScope => (403, "insufficient_scope", "The token lacks a scope"),
+            Self::MfaBlocked => (403, "mfa_blocked", "Codes are no longer looked at"),
             Self::Forbidden => (403, "forbidden", "This account may not do that"),
             Self::CrossSiteRequest => (403, "cross_site_request", "The request came from another site"),
             Self::AccountDisabled => (403, "account_disabled", "The account is disabled"),

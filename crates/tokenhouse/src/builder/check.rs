@@ -49,6 +49,21 @@ impl Settings {
     }
 }
 
+/// What browsers are told of how to come here (RFC 6797): over TLS only, which a proxy ends before the house, so that
+/// `public_url` is all that is known of it. Nothing for a house without TLS.
+pub(super) fn transport(settings: &Settings) -> Option<HeaderValue> {
+    let http = &settings.http;
+    if http.hsts.is_zero() || !settings.public_url.starts_with("https:") {
+        return None;
+    }
+    let subdomains = if http.hsts_subdomains {
+        "; includeSubDomains"
+    } else {
+        ""
+    };
+    HeaderValue::try_from(format!("max-age={}{subdomains}", http.hsts.as_secs())).ok()
+}
+
 pub(super) fn setting(key: &'static str, problem: impl Into<String>) -> BuildError {
     BuildError::Setting {
         key,

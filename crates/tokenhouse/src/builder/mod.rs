@@ -29,13 +29,15 @@ use crate::features;
 use crate::kernel::account::User;
 use crate::kernel::brake::Turns;
 use crate::kernel::house::{Hooks, House, Tokenhouse};
-use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key};
+use crate::kernel::keys::{self, Keyring, KeyringError, MasterKey, find_master_key, find_root_key};
 use crate::kernel::lease::Node;
 use crate::kernel::login::LoginAttempt;
 use crate::kernel::look::Looks;
+use crate::kernel::mail::Deliveries;
 use crate::kernel::metrics::Metrics;
 use crate::kernel::session::RefreshTokens;
 use crate::kernel::session::browser::BrowserKeys;
+use crate::kernel::wrong_passwords::WrongPasswords;
 use crate::migrations::MIGRATIONS;
 use crate::templates::EMBEDDED;
 
@@ -390,9 +392,12 @@ impl Builder {
             .master_key_file
             .or_else(|| master_key_file_beside(settings.database_url.expose()));
         let master = find_master_key(&settings, file, &store, &entropy).await?;
-        let refresh_tokens = RefreshTokens::new(&master);
-        let browser = BrowserKeys::new(&master, &settings.public_url);
-        let (keys, key_set) = Keyring::load(master, &store, &settings, self.keep_keys, clock.now()).await?;
+        let slot = master.name();
+        let root = find_root_key(&master, &store, clock.now()).await?;
+        let refresh_tokens = RefreshTokens::new(&root);
+        let browser = BrowserKeys::new(&root, &settings.public_url);
+        let (keys, key_set) =
+            Keyring::load(root, slot, &store, &settings, self.keep_keys, clock.now()).await?;
         let tokens = &settings.tokens;
         let verifier = Verifier::builder()
             .keys(key_set)
@@ -419,8 +424,13 @@ impl Builder {
         )
         .map_err(|error| BuildError::Hashing(error.to_string()))?;
         let metrics = Metrics::new();
-        let observer =
-            Observer::new(metrics.requests.clone(), self.problem_renderer, &entropy).map_err(Error::from)?;
+        let observer = Observer::new(
+            metrics.requests.clone(),
+            self.problem_renderer,
+            check::transport(&settings),
+            &entropy,
+        )
+        .map_err(Error::from)?;
         let limit = &settings.rate_limit;
         let house = Tokenhouse(Arc::new(House {
             address_limit: limit
@@ -436,6 +446,7 @@ impl Builder {
             browser,
             look,
             mail,
+            deliveries: Deliveries::default(),
             features: features::ALL
                 .iter()
                 .filter(|feature| (feature.enabled)(&settings))
@@ -445,6 +456,7 @@ impl Builder {
             metrics,
             observer: Arc::new(observer),
             turns: Turns::default(),
+            wrong_passwords: WrongPasswords::default(),
             node: Node::new().map_err(Error::from)?,
             warned_of_unknown_addresses: std::sync::Once::new(),
             following: Looks::new(Timestamp::MIN, Duration::ZERO),

@@ -31,8 +31,20 @@ pub(crate) struct Try {
 }
 
 impl Try {
-    pub(crate) fn key(&self) -> &BrakeKey {
-        &self.key
+    /// A step: the password was right. Gives how many were wrong before.
+    pub(crate) async fn release(&self, on: &mut impl Executor) -> Result<i64, StoreError> {
+        let pace = self.house.pace_of_passwords();
+        let counted = release(on, &self.key, pace, self.house.0.clock.now()).await?;
+        Ok(counted.saturating_sub(self.under_way(pace)).max(0))
+    }
+
+    /// Tries that were counted and may be right yet, this one among them.
+    fn under_way(&self, pace: Pace) -> i64 {
+        let free = self
+            .turn
+            .as_ref()
+            .map_or(0, |turn| turn.semaphore().available_permits());
+        i64::from(pace.burst.max(1)).saturating_sub(i64::try_from(free).unwrap_or(i64::MAX))
     }
 
     /// Waits for its turn. Made before it waits, so that whoever gives up waiting is forgotten too.
@@ -160,11 +172,19 @@ pub(crate) async fn wait(
 
 const READ: &str = "SELECT theoretical_arrival FROM brakes WHERE id = $1";
 
-const RELEASE: &str = "DELETE FROM brakes WHERE id = $1";
+const RELEASE: &str = "DELETE FROM brakes WHERE id = $1 RETURNING theoretical_arrival";
 
-/// A step: a right password forgives the wrong ones before it.
-pub(crate) async fn release(on: &mut impl Executor, key: &BrakeKey) -> Result<u64, StoreError> {
-    query(RELEASE).bind(key.0.clone()).execute(on).await
+/// A step: a right password forgives the wrong ones before it. Gives how many tries were counted, as far as time has not
+/// forgiven them.
+async fn release(
+    on: &mut impl Executor,
+    key: &BrakeKey,
+    pace: Pace,
+    now: jiff::Timestamp,
+) -> Result<i64, StoreError> {
+    let due: Option<(i64,)> = query(RELEASE).bind(key.0.clone()).optional(on).await?;
+    let ahead = due.map_or(0, |(due,)| due.saturating_sub(now.as_microsecond()));
+    Ok(ahead / pace.interval())
 }
 
 const GIVE_BACK: &str = "
@@ -212,12 +232,9 @@ impl Tokenhouse {
             BrakeKey::of(&[b"account", name.as_bytes(), &[digest[0] % LANES]])
         };
         let counted_try = Try::wait(self, key, settings.account_burst).await;
-        let key = counted_try.key();
+        let key = &counted_try.key;
         let now = self.0.clock.now();
-        let pace = Pace {
-            burst: settings.account_burst,
-            interval: *settings.account_interval,
-        };
+        let pace = self.pace_of_passwords();
         if admit(&mut self.0.store.single(), key, pace, now).await? {
             return Ok(Some(counted_try));
         }
@@ -228,6 +245,14 @@ impl Tokenhouse {
             "too many wrong passwords for this account; wait before the next try",
         )
         .retry_after(wait))
+    }
+
+    fn pace_of_passwords(&self) -> Pace {
+        let settings = &self.0.settings.rate_limit;
+        Pace {
+            burst: settings.account_burst,
+            interval: *settings.account_interval,
+        }
     }
 
     /// Counts a try at the second step of a login: per account, whatever ticket it comes with. A network the account has

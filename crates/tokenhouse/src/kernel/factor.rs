@@ -10,6 +10,7 @@ use super::house::Tokenhouse;
 use super::notice::{Notice, security_notice};
 use super::recovery;
 use super::session::{self, Ended};
+use super::wrong_codes;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::SessionId;
@@ -118,6 +119,8 @@ impl Tokenhouse {
         } else {
             Vec::new()
         };
+        // Guesses at what the account had before are none at this.
+        wrong_codes::forget(tx, user.id).await?;
         self.note_factor(tx, "factor.added", user, factor, origin, now)
             .await?;
         security_notice(tx, self, user, Notice::FactorAdded(factor), origin, now).await?;
@@ -172,6 +175,7 @@ impl Tokenhouse {
             }
         }
         recovery::remove(&mut tx, user.id).await?;
+        wrong_codes::forget(&mut tx, user.id).await?;
         let ended = session::end_all(&mut tx, self, user.id, None, now).await?;
         let event = Event::new("factors.removed_by_operator", now).of_user(user.id);
         event::write(&mut tx, &self.0.entropy, event).await?;

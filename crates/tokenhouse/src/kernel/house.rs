@@ -15,12 +15,13 @@ use super::keys::Keyring;
 use super::lease::Node;
 use super::login::hooks::{LoginHook, SignUpHook};
 use super::look::Looks;
-use super::mail::Way;
+use super::mail::{Deliveries, Way};
 use super::metrics::Metrics;
 use super::pages::look::Look;
 use super::session::RefreshTokens;
 use super::session::browser::BrowserKeys;
 use super::session::feed::Page;
+use super::wrong_passwords::WrongPasswords;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::hashing::HashingPool;
@@ -88,6 +89,7 @@ pub(crate) struct House {
     pub(crate) look: Look,
     /// How mail leaves; nothing where none does.
     pub(crate) mail: Option<Way>,
+    pub(crate) deliveries: Deliveries,
     /// Those that the settings want.
     pub(crate) features: Vec<Feature>,
     pub(crate) templates: Templates,
@@ -97,6 +99,7 @@ pub(crate) struct House {
     pub(crate) proxies: TrustedProxies,
     pub(crate) cors: Option<tower_http::cors::CorsLayer>,
     pub(crate) turns: Turns,
+    pub(crate) wrong_passwords: WrongPasswords,
     pub(crate) node: Node,
     pub(crate) warned_of_unknown_addresses: std::sync::Once,
     /// The looks at what was revoked, and until when it was read.
@@ -143,8 +146,12 @@ impl Tokenhouse {
         &self.0.verifier
     }
 
-    /// Flushes the database and closes it; call it when the last request has been answered.
+    /// Finishes the mail that is being handed over, flushes the database and closes it; call it when the last request has been answered.
     pub async fn close(&self) {
+        self.end_deliveries().await;
+        if let Err(error) = self.write_wrong_passwords(true).await {
+            tracing::warn!(%error, "the last wrong passwords are not in the log of events");
+        }
         self.let_leases_go().await;
         self.0.store.close().await;
     }

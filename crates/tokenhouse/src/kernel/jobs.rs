@@ -22,6 +22,7 @@ const RELOAD_EVERY: Duration = Duration::from_secs(600);
 const MAIL_EVERY: Duration = Duration::from_secs(1);
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 const KEYS_EVERY: Duration = Duration::from_secs(2);
+const NOTE_EVERY: Duration = Duration::from_secs(60);
 
 impl Tokenhouse {
     /// Starts the jobs on the runtime of the caller.
@@ -36,6 +37,9 @@ impl Tokenhouse {
         );
         every(&self.0, KEYS_EVERY, "follow keys", |house| {
             Box::pin(async move { house.reload_keys().await })
+        });
+        every(&self.0, NOTE_EVERY, "note wrong passwords", |house| {
+            Box::pin(async move { house.note_wrong_passwords().await })
         });
         every(&self.0, RELOAD_EVERY, "follow all revocations", |house| {
             // A node whose clock is far behind writes times that were already asked for.

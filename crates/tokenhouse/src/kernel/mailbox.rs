@@ -14,6 +14,7 @@ use super::mail::{self, Asked, Reply};
 use super::ticket::{Key, Purpose, Ticket};
 use crate::base::error::{Code, Error, FieldError};
 use crate::base::http::{Fields, Origin};
+use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::base::store::Tx;
 
@@ -87,16 +88,22 @@ pub(crate) async fn still_meant(tx: &mut Tx, ticket: &Ticket) -> Result<Option<U
 }
 
 impl Tokenhouse {
-    /// Which ticket somebody presents. A code counts as a try.
-    pub(crate) async fn ticket_of(&self, purpose: Purpose, presented: &FromMail) -> Result<Key, Error> {
+    /// Which ticket somebody presents. A code counts as a try; where it may only be typed by one user, `only` is who is
+    /// logged in.
+    pub(crate) async fn ticket_of(
+        &self,
+        purpose: Purpose,
+        presented: &FromMail,
+        only: Option<UserId>,
+    ) -> Result<Key, Error> {
         match presented {
             FromMail::Token(token) => Ok(Key::of(token)),
             FromMail::Code { email, code } => {
-                let subject = account::key(email);
-                if !account::may_be_a_key(&subject) {
+                let key = account::key(email);
+                if !account::may_be_a_key(&key) {
                     return Err(ticket_invalid());
                 }
-                self.read_code(purpose, &subject, code)
+                self.read_code(purpose, &mail::subject(&key, only), code)
                     .await?
                     .ok_or_else(ticket_invalid)
             }
@@ -134,6 +141,7 @@ pub(crate) async fn send_verification(
         with_code: true,
         to,
         user,
+        for_user_only: false,
         reply,
         data: json!({}),
         language: house.language_for(user, origin).tag(),
@@ -162,6 +170,7 @@ pub(crate) async fn send_reset(
         with_code: true,
         to,
         user,
+        for_user_only: false,
         reply: Reply::ticket_if(user.is_some_and(|user| user.is_active)),
         urgent,
         data: json!({ "epoch": user.map_or(0, |user| user.epoch) }),

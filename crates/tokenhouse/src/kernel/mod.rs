@@ -23,6 +23,8 @@ pub(crate) mod recovery;
 pub mod session;
 pub(crate) mod ticket;
 pub mod token;
+pub(crate) mod wrong_codes;
+pub(crate) mod wrong_passwords;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;

@@ -32,6 +32,14 @@ pub(crate) enum Notice<'a> {
     FactorRemoved(&'a str),
     /// There are new recovery codes, and the old ones are void.
     RecoveryCodes,
+    /// The right password, after several that were wrong.
+    AfterWrongPasswords,
+    /// The username was changed.
+    UsernameChanged,
+    /// Somebody who got past the first step types codes that are wrong.
+    WrongCodes,
+    /// So many were wrong that none is looked at any more.
+    CodesStopped,
 }
 
 impl Notice<'_> {
@@ -42,6 +50,10 @@ impl Notice<'_> {
             Self::FactorAdded(_) => "factor_added",
             Self::FactorRemoved(_) => "factor_removed",
             Self::RecoveryCodes => "recovery_codes",
+            Self::AfterWrongPasswords => "after_wrong_passwords",
+            Self::UsernameChanged => "username_changed",
+            Self::WrongCodes => "wrong_codes",
+            Self::CodesStopped => "codes_stopped",
         }
     }
 }

@@ -15,7 +15,7 @@ use super::seal::{MAGIC, Opening};
 use super::{MovingError, Progress, at, columns, house};
 use crate::base::clock::Clock;
 use crate::base::store::{SchemaState, Store, StoreError, Table, UNFINISHED_IMPORT, Value, query};
-use crate::kernel::keys::MasterKey;
+use crate::kernel::keys::{self, MasterKey};
 use crate::migrations::MIGRATIONS;
 
 /// Rows of one commit.
@@ -56,10 +56,15 @@ pub fn check(
 ) -> Result<Contents, MovingError> {
     let mut export = Export::open(path, master)?;
     let total = export.total;
-    let keys = signing_keys()?;
+    // Few, and which table comes first is not for this to know.
+    let (mut slots, mut signing_keys) = (Vec::new(), Vec::new());
+    let slot = places("key_slots", "name")?;
+    let signing_key = places("signing_keys", "kid")?;
     while let Some((table, row)) = export.next()? {
-        if table.name == "signing_keys" {
-            opens(master, &row, keys).ok_or(MovingError::OtherKeys)?;
+        match table.name.as_str() {
+            "key_slots" => slots.push(named(&row, slot)?),
+            "signing_keys" => signing_keys.push(named(&row, signing_key)?),
+            _ => {}
         }
         if export.done.is_multiple_of(500) || export.done == total {
             progress(Progress {
@@ -69,24 +74,31 @@ pub fn check(
             });
         }
     }
+    let slots = slots
+        .iter()
+        .map(|(name, sealed)| (name.as_str(), sealed.as_slice()));
+    let root = keys::root_among(master, slots).map_err(|_| MovingError::OtherKeys)?;
+    for (kid, sealed) in &signing_keys {
+        root.open(kid, sealed).map_err(|_| MovingError::OtherKeys)?;
+    }
     Ok(export.contents())
 }
 
-/// The places of `kid` and `sealed` among the columns of the signing keys.
-fn signing_keys() -> Result<(usize, usize), MovingError> {
+/// The places of a name and of `sealed` among the columns of a table.
+fn places(table: &str, name: &str) -> Result<(usize, usize), MovingError> {
     let place = |name: &str| {
-        let table = house()?.iter().find(|table| table.name == "signing_keys");
+        let table = house()?.iter().find(|one| one.name == table);
         table
             .and_then(|table| columns(table).position(|column| column == name))
-            .ok_or_else(|| MovingError::Schema(format!("the signing keys have no column {name}")))
+            .ok_or_else(|| MovingError::Schema(format!("{name} is no column where keys are")))
     };
-    Ok((place("kid")?, place("sealed")?))
+    Ok((place(name)?, place("sealed")?))
 }
 
-fn opens(master: &MasterKey, row: &[Value], (kid, sealed): (usize, usize)) -> Option<()> {
-    match (&row[kid], &row[sealed]) {
-        (Value::Text(kid), Value::Bytes(sealed)) => master.open(kid, sealed).ok().map(drop),
-        _ => None,
+fn named(row: &[Value], (name, sealed): (usize, usize)) -> Result<(String, Vec<u8>), MovingError> {
+    match (&row[name], &row[sealed]) {
+        (Value::Text(name), Value::Bytes(sealed)) => Ok((name.clone(), sealed.clone())),
+        _ => Err(MovingError::OtherKeys),
     }
 }
 

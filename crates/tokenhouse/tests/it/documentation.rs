@@ -66,6 +66,16 @@ fn every_row_of_asvs_has_a_state_and_its_tests() {
         let told = shown_by.contains("::") || shown_by.starts_with("no test") || *state == "not here";
         assert!(told, "{line}");
     }
+    let [met, partly, not, operator, elsewhere] = STATES.map(|state| {
+        let of = |line: &&str| line.starts_with("| V") && line.split(" | ").nth(2) == Some(state);
+        page.lines().filter(of).count()
+    });
+    let counted = format!(
+        "Of {} rows that concern it {met} are met, {partly} partly, {not} not, and {operator} are the operator's to decide; \
+         {elsewhere} stand at the end.",
+        met + partly + not + operator
+    );
+    assert!(page.contains(&counted), "the page does not say: {counted}");
 }
 
 /// Asserts that every test a page names is there, and counts them.

@@ -274,7 +274,7 @@ on_both_engines! {
         api.login("ada@example.org").await;
         step(&["login.succeeded"]).await;
         api.patch("/users/me", Some(&tokens.access), json!({ "username": "ada" })).await.is(200);
-        step(&["user.updated"]).await;
+        step(&["username.changed"]).await;
         api.change_password(&tokens.access, PASSWORD, "another long password").await.is(204);
         step(&["password.changed"]).await;
         api.house().set_user_rights(ada.id, true, &[]).await.unwrap();

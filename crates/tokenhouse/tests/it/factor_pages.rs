@@ -45,7 +45,7 @@ fn hidden(html: &str, name: &str) -> String {
 }
 
 /// Sends a form that stands on a page which cannot be asked for again.
-async fn go_on(browser: &mut Browser, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub async fn go_on(browser: &mut Browser, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
     let html = page.html();
     let token = hidden(&html, "csrf");
     let mut fields = fields.to_vec();

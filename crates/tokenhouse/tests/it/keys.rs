@@ -5,14 +5,17 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use tokenhouse::base::store::{EngineKind, query};
+use tokenhouse::features::totp::code_of_app;
 use tokenhouse::kernel::keys::MasterKey;
 use tokenhouse::settings::{Period, Settings};
 use tokenhouse::testing::TestHouse;
 use tokenhouse::{Algorithm, BuildError, Secret, Tokenhouse};
 
 use crate::on_both_engines;
+use crate::second_factors::{half_way, second_step, with_app};
 use crate::support::Place;
-use crate::support::api::{Api, contend, segment};
+use crate::support::api::{Api, Letter, Tokens, contend, segment};
+use crate::support::browser::Browser;
 
 pub const P256: &str = include_str!("keys_made_for_tests/p256-pkcs8.pem");
 const P256_SEC1: &str = include_str!("keys_made_for_tests/p256-sec1.pem");
@@ -383,6 +386,91 @@ on_both_engines! {
         api.refresh(&tokens.refresh).await.is(200);
     }
 
+    async fn the_master_key_is_exchanged_and_nobody_notices(place: &Place) {
+        let api = Api::on(place).await;
+        let app = with_app(&api, "ada@example.org").await;
+        let mut browser = Browser::new(&api);
+        browser.sign_up("bob@example.org").await;
+        api.post("/auth/password/forgot", None, json!({ "email": "bob@example.org" })).await.is(202);
+        let new = Secret::from("5a".repeat(32));
+        let with_new = |settings: &mut Settings| settings.master_key = Some(Secret::from("5a".repeat(32)));
+        built(place, with_new).await.unwrap_err();
+        let name = api.house().add_master_key(&MasterKey::parse(&new).unwrap()).await.unwrap();
+        // Twice is once.
+        assert_eq!(api.house().add_master_key(&MasterKey::parse(&new).unwrap()).await.unwrap(), name);
+        let keys = api.house().master_keys().await.unwrap();
+        assert_eq!(keys.iter().map(|key| key.in_use).filter(|one| *one).count(), 1);
+        assert!(keys.len() == 2 && keys.iter().any(|key| key.name == name && !key.in_use), "{keys:?}");
+        // Nodes with either work beside each other,
+        let other = configured(place, with_new).await;
+        let refreshed = Tokens::of(&other.refresh(&app.tokens.refresh).await.is(200));
+        api.me(&refreshed.access).await.is(200);
+        // also after a restart with the old one.
+        built(place, |_| {}).await.unwrap();
+        assert_eq!(other.house().remove_other_master_keys().await.unwrap(), 1);
+        assert_eq!(other.house().remove_other_master_keys().await.unwrap(), 0);
+        let refused = built(place, |_| {}).await.unwrap_err();
+        assert!(refused.to_string().contains("nothing was changed"), "{refused}");
+        // Those that run with the old one run on, and nothing that was given out is void: refresh tokens,
+        let refreshed = Tokens::of(&api.refresh(&refreshed.refresh).await.is(200));
+        let tokens = Tokens::of(&other.refresh(&refreshed.refresh).await.is(200));
+        other.me(&tokens.access).await.is(200);
+        // cookies,
+        let mut there = Browser::new(&other);
+        there.cookies.clone_from(&browser.cookies);
+        assert!(there.is_in().await);
+        // apps and recovery codes,
+        other.test.advance(Duration::from_secs(30));
+        let code = code_of_app(&app.secret, other.house().clock().now());
+        second_step(&other, &half_way(&other, "ada@example.org").await, &code).await.is(200);
+        let body = json!({ "mfa_token": half_way(&other, "ada@example.org").await, "recovery_code": app.recovery_codes[0] });
+        other.post("/auth/mfa", None, body).await.is(200);
+        // and mail that waits, with its code.
+        let mails = other.mails().await;
+        let letter = Letter::of(mails.iter().find(|mail| mail.kind == "reset").unwrap());
+        let body = json!({ "email": "bob@example.org", "code": letter.code, "new_password": "another long password" });
+        other.post("/auth/password/reset", None, body).await.is(204);
+        // It is in the log, and not what it is.
+        let events: Vec<(String, String)> = other.rows(query("SELECT kind, data FROM events WHERE kind LIKE 'master_key.%'")).await;
+        assert!(events.len() == 4 && events.iter().all(|(_, data)| data == "{}"), "{events:?}");
+    }
+
+    async fn nodes_that_start_together_agree_on_what_all_is_derived_from(place: &Place) {
+        let first = Api::on(place).await;
+        for table in ["DELETE FROM signing_keys", "DELETE FROM key_slots"] {
+            first.change(query(table)).await;
+        }
+        first.house().close().await;
+        let url = place.url().to_owned();
+        let houses = contend(6, |_| {
+            let url = url.clone();
+            async move { Api::at(&url, |builder| builder).await }
+        })
+        .await;
+        let roots: Vec<_> = houses.iter().map(|api| api.test.root_key().derive("a test").to_vec()).collect();
+        assert!(roots.iter().all(|root| *root == roots[0]));
+        let of_the_settings = MasterKey::parse(&Secret::from("00112233445566778899aabbccddeeff".repeat(2))).unwrap();
+        assert_ne!(*of_the_settings.derive("a test"), *roots[0], "nothing is derived from the master key itself");
+        assert_eq!(houses[0].house().master_keys().await.unwrap().len(), 1);
+    }
+
+    async fn a_house_from_before_slots_goes_on_with_its_master_key(place: &Place) {
+        let api = Api::on(place).await;
+        // As such a house was: what it holds is sealed under the master key itself.
+        let master = MasterKey::parse(&Secret::from("00112233445566778899aabbccddeeff".repeat(2))).unwrap();
+        let keys: Vec<(String, Vec<u8>)> = api.rows(query("SELECT kid, sealed FROM signing_keys")).await;
+        for (kid, sealed) in keys {
+            let sealed = master.seal(&kid, &api.test.root_key().open(&kid, &sealed).unwrap()).unwrap();
+            api.change(query("UPDATE signing_keys SET sealed = $1 WHERE kid = $2").bind(sealed).bind(kid)).await;
+        }
+        api.change(query("DELETE FROM key_slots")).await;
+        let again = Api::on(place).await;
+        again.signup("ada@example.org").await;
+        let other = MasterKey::parse(&Secret::from("5a".repeat(32))).unwrap();
+        assert_eq!(again.house().add_master_key(&other).await.unwrap_err().code(), tokenhouse::Code::Conflict);
+        assert!(again.house().master_keys().await.unwrap().is_empty());
+    }
+
     async fn no_private_key_lies_open_in_the_database(place: &Place) {
         let api = Api::on(place).await;
         let tokens = api.signup("ada@example.org").await;
@@ -394,7 +482,7 @@ on_both_engines! {
         assert!(holds(&der(P256), scalar), "the test looks for the right bytes");
         let master = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
         let raw = HEXLOWER.decode(master.as_bytes()).unwrap();
-        let derived = MasterKey::parse(&Secret::from(master)).unwrap().derive("refresh tokens");
+        let derived = api.test.root_key().derive("refresh tokens");
         for (what, needle) in [
             ("the scalar", scalar),
             ("the master key", raw.as_slice()),

@@ -13,7 +13,7 @@ use crate::observability::log_of;
 use crate::on_both_engines;
 use crate::second_factors::{half_way, with_app};
 use crate::support::Place;
-use crate::support::api::{Answer, Api, Letter};
+use crate::support::api::{Answer, Api, Letter, Tokens};
 
 /// Every door that takes a ticket from a mail, and what else it wants.
 const DOORS: [(&str, &str); 5] = [
@@ -24,11 +24,13 @@ const DOORS: [(&str, &str); 5] = [
     ("/auth/magic", ""),
 ];
 
-async fn at_door(api: &Api, (path, also): (&str, &str), mut body: Value) -> Answer {
+/// As somebody who is logged in, which one door asks for too.
+async fn at_door(api: &Api, tokens: &Tokens, (path, also): (&str, &str), mut body: Value) -> Answer {
     if !also.is_empty() {
         body[also] = json!("another long password");
     }
-    api.post(path, None, body).await
+    let token = (path == "/auth/email/change").then_some(tokens.access.as_str());
+    api.post(path, token, body).await
 }
 
 /// A mail of every kind that carries a ticket, by the door it is meant for, all of one account.
@@ -44,9 +46,13 @@ async fn one_of_each(api: &Api) -> Vec<(&'static str, Letter)> {
         api.mail("change", new).await
     };
     let letter = change("mid@example.org").await;
-    api.post("/auth/email/change", None, json!({ "token": letter.token }))
-        .await
-        .is(204);
+    api.post(
+        "/auth/email/change",
+        Some(&ada.access),
+        json!({ "token": letter.token }),
+    )
+    .await
+    .is(204);
     let undo = api.mail("changed", "ada@example.org").await;
     let change = change("new@example.org").await;
     let asked = async |path: &str, kind: &str| {
@@ -96,11 +102,11 @@ on_both_engines! {
         for (own, letter) in &letters {
             for door in DOORS.iter().filter(|door| door.0 != *own) {
                 let what = format!("{own} at {}", door.0);
-                let answer = at_door(&api, *door, json!({ "token": letter.token })).await;
+                let answer = at_door(&api, &ada, *door, json!({ "token": letter.token })).await;
                 assert_eq!(answer.status, 401, "{what}: {answer:?}");
                 answer.problem(401, "ticket_invalid");
                 if door.0 != "/auth/email/undo" && !letter.code.is_empty() {
-                    let answer = at_door(&api, *door, json!({ "email": letter.to, "code": letter.code })).await;
+                    let answer = at_door(&api, &ada, *door, json!({ "email": letter.to, "code": letter.code })).await;
                     assert_eq!(answer.status, 401, "{what}: {answer:?}");
                 }
                 tried += 1;
@@ -111,7 +117,7 @@ on_both_engines! {
         }
         for door in DOORS {
             for token in [&ada.access, &ada.refresh] {
-                at_door(&api, door, json!({ "token": token })).await.problem(401, "ticket_invalid");
+                at_door(&api, &ada, door, json!({ "token": token })).await.problem(401, "ticket_invalid");
             }
         }
         assert_eq!(tried, 20);
@@ -120,7 +126,7 @@ on_both_engines! {
         for (own, letter) in &letters {
             let door = DOORS.into_iter().find(|door| door.0 == *own).unwrap();
             if matches!(*own, "/auth/email/verify" | "/auth/magic") {
-                let answer = at_door(&api, door, json!({ "token": letter.token })).await;
+                let answer = at_door(&api, &ada, door, json!({ "token": letter.token })).await;
                 assert!(answer.status.is_success(), "{own}: {answer:?}");
             }
         }

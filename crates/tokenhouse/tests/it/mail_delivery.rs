@@ -322,6 +322,74 @@ on_both_engines! {
         assert!(seen.len() == 3 && seen.iter().all(|id| *id == seen[0]), "{seen:?}");
     }
 
+    async fn a_function_that_panics_is_a_mail_that_was_not_sent(place: &Place) {
+        let api = Api::with(place, |builder| {
+            builder.configure(|settings| settings.mail.give_up_after = Period::minutes(60)).mailer(|message| {
+                assert!(!message.to.starts_with("first"), "before there is a future");
+                async move {
+                    assert!(!message.to.starts_with("second"), "in the future");
+                    Ok(())
+                }
+            })
+        })
+        .await;
+        for who in ["first", "second", "third"] {
+            api.signup(&format!("{who}@example.org")).await;
+        }
+        assert_eq!(api.house().deliver_mail().await.unwrap(), 1);
+        let stand = async || {
+            let mails = api.house().mails(None, 10).await.unwrap();
+            let mut stand: Vec<_> = mails.into_iter().map(|mail| (mail.address, mail.state, mail.error)).collect();
+            stand.sort_by(|one, other| one.0.cmp(&other.0));
+            stand
+        };
+        let panicked = || Some("the application's function panicked".to_owned());
+        let expected = |state| [
+            ("first@example.org".to_owned(), state, panicked()),
+            ("second@example.org".to_owned(), state, panicked()),
+            ("third@example.org".to_owned(), MailState::Sent, None),
+        ];
+        assert_eq!(stand().await, expected(MailState::Waiting));
+        // And is given up one day, as others are.
+        api.test.advance(HOUR);
+        assert_eq!(api.house().deliver_mail().await.unwrap(), 0);
+        assert_eq!(stand().await, expected(MailState::Dead));
+    }
+
+    async fn a_house_that_ends_finishes_the_mail_it_is_handing_over_and_begins_no_other(place: &Place) {
+        let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let server = Server::start(Manner { gate: Some(gate.clone()), ..Manner::default() }).await;
+        let one_connection = |settings: &mut Settings| {
+            server.configure(settings);
+            settings.mail.connections = 1;
+        };
+        let api = configured(place, one_connection).await;
+        for who in ["ada", "bob"] {
+            api.signup(&format!("{who}@example.org")).await;
+        }
+        let house = api.house().clone();
+        let delivering = tokio::spawn(async move { house.deliver_mail().await });
+        while server.received().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let house = api.house().clone();
+        let ending = tokio::spawn(async move { house.close().await });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(2);
+        ending.await.unwrap();
+        assert_eq!(delivering.await.unwrap().unwrap(), 1);
+        assert_eq!((server.received().len(), server.connections(), server.goodbyes()), (1, 1, 1));
+        // It stands in the database that one is out, so nobody gets it twice; the other goes with the next start.
+        let api = configured(place, one_connection).await;
+        let mails = api.house().mails(None, 10).await.unwrap();
+        let of = |state| mails.iter().filter(|mail| mail.state == state).count();
+        assert_eq!((of(MailState::Sent), of(MailState::Waiting)), (1, 1));
+        assert_eq!(api.house().deliver_mail().await.unwrap(), 1);
+        assert_ne!(server.received()[0].to, server.received()[1].to);
+    }
+
     async fn a_house_without_mail_says_so_and_keeps_working(place: &Place) {
         let api = Api::with(place, tokenhouse::Builder::without_mail).await;
         let ada = api.signup("ada@example.org").await;

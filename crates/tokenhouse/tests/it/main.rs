@@ -49,3 +49,5 @@ mod standards;
 mod store;
 mod support;
 mod tokens;
+mod wrong_codes;
+mod wrong_passwords;

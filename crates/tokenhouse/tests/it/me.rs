@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokenhouse::store::query;
 use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
@@ -38,6 +39,31 @@ on_both_engines! {
         // One's own name in another spelling is not taken.
         let user = api.patch("/users/me", Some(&ada), json!({ "username": "ADA" })).await.is(200).json();
         assert_eq!(user["username"], "ADA");
+    }
+
+    async fn another_name_to_log_in_by_needs_a_fresh_proof_and_is_told(place: &Place) {
+        let api = Api::with(place, |builder| {
+            builder.configure(|settings| settings.tokens.access_lifetime = tokenhouse::settings::Period::minutes(120))
+        })
+        .await;
+        let ada = api.signup("ada@example.org").await.access;
+        api.mails().await;
+        let rename = async |name: &str| api.patch("/users/me", Some(&ada), json!({ "username": name, "profile": { "a": name } })).await;
+        rename("ada").await.is(200);
+        api.mail("username_changed", "ada@example.org").await;
+        api.test.advance(std::time::Duration::from_secs(11 * 60));
+        rename("eve").await.problem(401, "fresh_proof_required");
+        let me = api.me(&ada).await.json();
+        assert_eq!((&me["username"], &me["profile"]), (&json!("ada"), &json!({ "a": "ada" })), "nothing of it was changed");
+        // What is no other name needs none, and nobody is told of it.
+        rename("ada").await.is(200);
+        assert!(api.mails().await.is_empty());
+        api.post("/auth/reauthenticate/password", Some(&ada), json!({ "password": PASSWORD })).await.is(204);
+        rename("eve").await.is(200);
+        api.mail("username_changed", "ada@example.org").await;
+        api.guess("eve", PASSWORD).await.is(200);
+        let kinds: Vec<(String,)> = api.rows(query("SELECT kind FROM events WHERE kind IN ('username.changed', 'user.updated') ORDER BY kind")).await;
+        assert_eq!(kinds, ["user.updated", "username.changed", "username.changed"].map(|kind| (kind.to_owned(),)));
     }
 
     async fn nothing_else_can_be_changed(place: &Place) {

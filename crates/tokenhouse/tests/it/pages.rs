@@ -488,6 +488,9 @@ async fn a_house_behind_tls_has_host_cookies() {
     assert_eq!(answer.leads_to(), "/house/account");
     let cookie = answer.header("set-cookie");
     assert!(cookie.starts_with("__Host-tokenhouse="), "{cookie}");
+    for (name, value) in &browser.cookies {
+        assert!(name.len() + value.len() < 4096, "{name}");
+    }
     for part in [
         "; Path=/;",
         "; Secure",
@@ -541,6 +544,122 @@ async fn every_page_keeps_others_out_and_is_kept_by_nobody() {
             "{html}"
         );
     }
+}
+
+/// Every field of a password hides what is typed, says which password is meant, and takes what is pasted.
+#[tokio::test]
+async fn password_fields_hide_and_nothing_stands_between_them_and_a_password_manager() {
+    let test = TestHouse::new().await;
+    let mut browser = Browser::of(test.house.service(), "");
+    let mut pages = Vec::new();
+    for path in ["/account/sign-in", "/account/sign-up"] {
+        pages.push((path, browser.get(path).await.is(200).html()));
+    }
+    browser.sign_up(ADA).await;
+    for path in [
+        "/account/password",
+        "/account/delete",
+        "/account/email",
+        "/account/prove",
+    ] {
+        pages.push((path, browser.get(path).await.is(200).html()));
+    }
+    let mut fields = 0;
+    for (path, html) in &pages {
+        let inputs = html
+            .split("<input")
+            .skip(1)
+            .filter_map(|rest| rest.split('>').next());
+        for input in inputs.filter(|input| input.contains("password")) {
+            assert!(input.contains("type=\"password\""), "{path}: {input}");
+            let which = [
+                "autocomplete=\"current-password\"",
+                "autocomplete=\"new-password\"",
+            ];
+            assert!(which.iter().any(|one| input.contains(one)), "{path}: {input}");
+            assert!(
+                !input.contains("readonly") && !input.contains("maxlength"),
+                "{path}: {input}"
+            );
+            fields += 1;
+        }
+        assert!(!html.to_lowercase().contains("onpaste"), "{path}");
+    }
+    assert_eq!(fields, 7, "{pages:?}");
+    // Attributes aside, only a script could, and there is one.
+    let script = include_str!("../../assets/pages/page.js").to_lowercase();
+    assert!(!script.contains("paste") && !script.contains("beforeinput"));
+}
+
+#[tokio::test]
+async fn a_house_behind_tls_has_browsers_come_by_tls_only() {
+    let said = async |change: fn(&mut tokenhouse::Settings)| {
+        let test = TestHouse::with(|builder| builder.configure(change)).await;
+        let mut browser = Browser::of(test.house.service(), "");
+        let mut said = Vec::new();
+        for path in [
+            "/account/sign-in",
+            "/users/me",
+            "/nowhere",
+            "/.well-known/jwks.json",
+        ] {
+            let answer = browser.get(path).await;
+            let header = answer.headers.get("strict-transport-security");
+            said.push(header.map(|value| value.to_str().unwrap().to_owned()));
+        }
+        assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
+        said.remove(0)
+    };
+    let two_years = "max-age=63072000";
+    let https =
+        |settings: &mut tokenhouse::Settings| settings.public_url = "https://id.example.com".to_owned();
+    assert_eq!(said(https).await.as_deref(), Some(two_years));
+    let below = said(|settings| {
+        settings.public_url = "https://id.example.com".to_owned();
+        settings.http.hsts_subdomains = true;
+    });
+    assert_eq!(below.await, Some(format!("{two_years}; includeSubDomains")));
+    let off = said(|settings| {
+        settings.public_url = "https://id.example.com".to_owned();
+        settings.http.hsts = tokenhouse::settings::Period::seconds(0);
+    });
+    assert_eq!(off.await, None);
+    // RFC 6797 §7.2: never where there is no TLS.
+    assert_eq!(said(|_| {}).await, None);
+}
+
+#[tokio::test]
+async fn no_answer_is_for_another_site_to_embed_and_an_application_decides_for_its_own() {
+    use axum::routing::get;
+    let test = TestHouse::with(|builder| {
+        builder.configure(|settings| settings.public_url = "https://id.example.com".to_owned())
+    })
+    .await;
+    let mut browser = Browser::of(test.house.service(), "");
+    for path in ["/users/me", "/account/sign-in", "/openapi.json", "/nowhere"] {
+        let answer = browser.get(path).await;
+        assert_eq!(
+            answer.header("cross-origin-resource-policy"),
+            "same-origin",
+            "{path}"
+        );
+    }
+    let own = axum::Router::new()
+        .route("/picture", get(async || "a picture"))
+        .route(
+            "/short",
+            get(async || ([("strict-transport-security", "max-age=60")], "")),
+        );
+    let mut browser = Browser::of(test.house.observed(own), "");
+    let picture = browser.get("/picture").await;
+    assert!(!picture.headers.contains_key("cross-origin-resource-policy"));
+    assert_eq!(picture.header("strict-transport-security"), "max-age=63072000");
+    let short = browser.get("/short").await;
+    assert_eq!(
+        short.headers.get_all("strict-transport-security").iter().count(),
+        1
+    );
+    assert_eq!(short.header("strict-transport-security"), "max-age=60");
 }
 
 #[tokio::test]

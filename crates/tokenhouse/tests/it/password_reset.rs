@@ -138,6 +138,29 @@ on_both_engines! {
         api.login("ada@example.org").await;
     }
 
+    async fn an_operator_has_the_mail_sent_and_learns_no_password(place: &Place) {
+        let api = Api::with(place, |builder| builder.configure(|settings| settings.mail.per_address = 1)).await;
+        let ada = api.signup("Ada@example.org").await;
+        api.mails().await;
+        let user = api.house().user_by_name("ada@example.org").await.unwrap().unwrap();
+        // However many were asked for.
+        for _ in 0..2 {
+            api.house().send_password_reset(&user).await.unwrap();
+        }
+        let mails = api.mails().await;
+        assert_eq!(mails.iter().map(|mail| (mail.kind.as_str(), mail.to.as_str())).collect::<Vec<_>>(), [("reset", "Ada@example.org"); 2]);
+        // Nothing has changed yet.
+        api.me(&ada.access).await.is(200);
+        api.login("ada@example.org").await;
+        reset(&api, &Letter::of(&mails[1]), NEW).await.is(204);
+        api.guess("ada@example.org", PASSWORD).await.problem(401, "invalid_credentials");
+        api.guess("ada@example.org", NEW).await.is(200);
+        let events: Vec<(String,)> = api.rows(query("SELECT data FROM events WHERE kind = 'password.reset_sent_by_operator'")).await;
+        assert_eq!(events.len(), 2);
+        let user = api.house().set_user_active(user.id, false).await.unwrap();
+        assert_eq!(api.house().send_password_reset(&user).await.unwrap_err().code(), tokenhouse::Code::AccountDisabled);
+    }
+
     async fn a_link_ends_with_the_next_change_of_password_or_address(place: &Place) {
         let api = Api::on(place).await;
         let letter = forgetful(&api, "ada@example.org").await;
@@ -151,7 +174,7 @@ on_both_engines! {
         let body = json!({ "new_email": "new@example.org", "password": PASSWORD });
         api.post("/users/me/email", Some(&eve.access), body).await.is(202);
         let change = api.mails().await.iter().map(Letter::of).find(|mail| mail.to == "new@example.org").unwrap();
-        api.post("/auth/email/change", None, json!({ "token": change.token })).await.is(204);
+        api.post("/auth/email/change", Some(&eve.access), json!({ "token": change.token })).await.is(204);
         reset(&api, &letter, NEW).await.problem(401, "ticket_invalid");
     }
 

@@ -512,7 +512,9 @@ on_both_engines! {
         let tokens = api.signup(ADA).await;
         let user = api.house().user_by_name(ADA).await.unwrap().unwrap();
         api.house().set_user_rights(user.id, false, &["editor".to_owned()]).await.unwrap();
-        drop(tokens);
+        // Her session was opened without one.
+        api.me(&tokens.access).await.problem(401, "token_revoked");
+        api.refresh(&tokens.refresh).await.problem(401, "refresh_invalid");
         let due = api.guess(ADA, PASSWORD).await;
         let problem = due.problem(401, "mfa_required");
         assert_eq!(problem["factors"], json!([]));
@@ -536,9 +538,41 @@ on_both_engines! {
         api.delete("/users/me/totp", Some(&tokens.access), Value::Null).await.problem(409, "second_factor_required");
         api.test.advance(HALF_MINUTE);
         second_step(&api, &half_way(&api, ADA).await, &code_of_app(&secret, api.house().clock().now())).await.is(200);
-        // Others need none.
-        api.signup("bob@example.org").await;
+        // Who has one stays logged in, whatever is granted.
+        api.house().set_user_rights(user.id, true, &["editor".to_owned(), "admin".to_owned()]).await.unwrap();
+        api.me(&tokens.access).await.is(200);
+        // Others need none, and lose nothing by other rights.
+        let bob = api.signup("bob@example.org").await;
+        let id = api.house().user_by_name("bob@example.org").await.unwrap().unwrap().id;
+        api.house().set_user_rights(id, false, &["reader".to_owned()]).await.unwrap();
+        api.me(&bob.access).await.is(200);
         api.login("bob@example.org").await;
+    }
+
+    async fn no_login_under_way_slips_past_a_role_that_demands_a_second_factor(place: &Place) {
+        let api = std::sync::Arc::new(
+            configured(place, |settings| {
+                settings.second_factors.required_for = vec!["editor".to_owned()];
+                settings.rate_limit.account_enabled = false;
+            })
+            .await,
+        );
+        api.signup(ADA).await;
+        let user = api.house().user_by_name(ADA).await.unwrap().unwrap().id;
+        let answers = contend(16, |number| {
+            let api = api.clone();
+            async move {
+                if number == 7 {
+                    api.house().set_user_rights(user, false, &["editor".to_owned()]).await.unwrap();
+                    return 0;
+                }
+                api.guess(ADA, PASSWORD).await.status.as_u16()
+            }
+        })
+        .await;
+        assert!(answers.iter().all(|status| [0, 200, 401].contains(status)), "{answers:?}");
+        // Whoever got in before is out, and nobody got in after.
+        assert!(api.house().sessions(user).await.unwrap().is_empty());
     }
 
     async fn an_operator_removes_the_factors_of_somebody_who_lost_them(place: &Place) {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokenhouse::SessionId;
 use tokenhouse::base::store::query;
-use tokenhouse::kernel::keys::MasterKey;
 use tokenhouse::kernel::session::{Presented, RefreshTokens};
 use tokenhouse::settings::Period;
 use tokenhouse::testing::PASSWORD;
-use tokenhouse::{Secret, SessionId};
 
 use crate::on_both_engines;
 use crate::support::api::{Api, Tokens, claims, contend, count, faults};
@@ -18,14 +17,9 @@ use crate::support::api::{Api, Tokens, claims, contend, count, faults};
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What makes the refresh tokens of every test house.
-fn forge() -> RefreshTokens {
-    let master = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    RefreshTokens::under(
-        &MasterKey::parse(&Secret::from(master))
-            .unwrap()
-            .derive("refresh tokens"),
-    )
+/// What makes the refresh tokens of this house.
+fn forge(api: &Api) -> RefreshTokens {
+    RefreshTokens::under(&api.test.root_key().derive("refresh tokens"))
 }
 
 async fn next(api: &Api, refresh: &str) -> Tokens {
@@ -187,9 +181,9 @@ on_both_engines! {
         let api = Api::on(place).await;
         let tokens = api.signup("ada@example.org").await;
         let session = session_of(&tokens);
-        assert_eq!(forge().make(Presented { session, generation: 0 }).expose(), tokens.refresh);
+        assert_eq!(forge(&api).make(Presented { session, generation: 0 }).expose(), tokens.refresh);
         for generation in [1, 2, 1000, i64::MAX, i64::MIN, -1] {
-            let token = forge().make(Presented { session, generation });
+            let token = forge(&api).make(Presented { session, generation });
             let answer = api.refresh(token.expose()).await;
             assert_eq!(answer.status, 401, "{generation}: {answer:?}");
             if generation > 0 {
@@ -197,7 +191,7 @@ on_both_engines! {
                 api.me(&tokens.access).await.is(200);
             }
         }
-        let unknown = forge().make(Presented { session: SessionId(uuid::Uuid::nil()), generation: 0 });
+        let unknown = forge(&api).make(Presented { session: SessionId(uuid::Uuid::nil()), generation: 0 });
         api.refresh(unknown.expose()).await.problem(401, "refresh_invalid");
     }
 

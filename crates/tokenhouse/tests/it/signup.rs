@@ -127,6 +127,8 @@ on_both_engines! {
             ("", "password_too_short"),
             ("password123", "password_breached"),
             ("Ada.Lovelace1", "password_resembles_account"),
+            ("Tokenhouse2026!", "password_forbidden_word"),
+            ("localhost1", "password_forbidden_word"),
             ("nul\u{0}in the middle", "password_has_nul"),
             (&"x".repeat(129), "password_too_long"),
             (&"x".repeat(20_000), "password_too_long"),
@@ -139,6 +141,26 @@ on_both_engines! {
         signup(&api, json!({ "email": "ada@example.org", "password": longest })).await.is(201);
         api.guess("ada@example.org", &longest).await.is(200);
         api.guess("ada@example.org", &"é".repeat(127)).await.problem(401, "invalid_credentials");
+    }
+
+    async fn words_that_everybody_here_thinks_of_are_refused_at_every_door(place: &Place) {
+        let api = Api::with(place, |builder| {
+            builder.configure(|settings| {
+                settings.public_url = "https://login.violet-kettles.example".to_owned();
+                settings.branding.name = "Violet Kettles".to_owned();
+                settings.passwords.forbidden_words = vec!["Steamboat".to_owned()];
+            })
+        })
+        .await;
+        let tokens = api.signup("ada@example.org").await;
+        for password in ["VioletKettles1", "violet kettles", "!!violet-kettles.example2026", "Steamboat2026!", "login.violet-kettles.example"] {
+            let refused = ("/password".to_owned(), "password_forbidden_word".to_owned());
+            let answer = signup(&api, json!({ "email": "eve@example.org", "password": password })).await;
+            assert_eq!(faults(&answer), [refused], "{password}");
+            let answer = api.change_password(&tokens.access, PASSWORD, password).await;
+            assert_eq!(faults(&answer), [("/new_password".to_owned(), "password_forbidden_word".to_owned())], "{password}");
+        }
+        signup(&api, json!({ "email": "eve@example.org", "password": "the steamboat of violet kettles" })).await.is(201);
     }
 
     async fn nobody_gives_themselves_rights(place: &Place) {

@@ -10,7 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::header::{Entry, HeaderName, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, Method};
 use tracing::Instrument;
@@ -21,6 +21,7 @@ use crate::base::error::Error;
 use crate::base::metrics::RequestMetrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const ID_CHARACTERS: std::ops::RangeInclusive<usize> = 1..=64;
 
 tokio::task_local! {
@@ -51,29 +52,35 @@ pub struct Watch {
     pub observer: Arc<Observer>,
     /// Where problems may be pages.
     pub pages: Option<PageMaker>,
+    /// Whether what the routes answer is for no other site to embed.
+    pub for_own_site: bool,
 }
 
 /// What the middleware needs.
 pub struct Observer {
     metrics: RequestMetrics,
     renderer: Option<ProblemRenderer>,
+    transport: Option<HeaderValue>,
     prefix: u32,
     counter: AtomicU64,
 }
 
 impl Observer {
-    /// Counts into `metrics`, and shapes problems by `renderer` if there is one.
+    /// Counts into `metrics`, shapes problems by `renderer` if there is one, and says `transport` as
+    /// `Strict-Transport-Security` (RFC 6797).
     ///
     /// # Errors
     /// When the system has no randomness.
     pub fn new(
         metrics: RequestMetrics,
         renderer: Option<ProblemRenderer>,
+        transport: Option<HeaderValue>,
         entropy: &Entropy,
     ) -> Result<Self, EntropyError> {
         Ok(Self {
             metrics,
             renderer,
+            transport,
             prefix: u32::from_le_bytes(entropy.bytes()?),
             counter: AtomicU64::new(0),
         })
@@ -107,7 +114,11 @@ impl Observer {
 
 /// The middleware itself, for `axum::middleware::from_fn_with_state`.
 pub async fn observe(State(watch): State<Watch>, request: Request, next: Next) -> Response {
-    let Watch { observer, pages } = watch;
+    let Watch {
+        observer,
+        pages,
+        for_own_site,
+    } = watch;
     let started = Instant::now();
     let id = observer.id(&request);
     let method = known(request.method());
@@ -173,6 +184,19 @@ pub async fn observe(State(watch): State<Watch>, request: Request, next: Next) -
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What an application says itself stays as it is.
+    let mut unless_said = |name: HeaderName, value: HeaderValue| {
+        if let Entry::Vacant(entry) = headers.entry(name) {
+            entry.insert(value);
+        }
+    };
+    if let Some(transport) = &observer.transport {
+        unless_said(STRICT_TRANSPORT_SECURITY, transport.clone());
+    }
+    if for_own_site {
+        // A cookie opens some of what is no page too. Scripts of `http.allowed_origins` ask with CORS, which this is not about.
+        unless_said(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    }
     response
 }
 

@@ -26,7 +26,7 @@ settings! {
         /// Where accounts are kept: `sqlite:///absolute/path.db`, `sqlite://relative.db` or
         /// `postgres://user:password@host/database`. `DATABASE_URL` is understood too.
         secret database_url: Secret = Secret::from("sqlite://tokenhouse.db"),
-        /// 32 random bytes in hex or base64, which seal the signing keys in the database. On SQLite, when
+        /// 32 random bytes in hex or base64, which open what is sealed in the database. On SQLite, when
         /// nothing is given, it is kept in a file of mode 0600 beside the database; on PostgreSQL it is required.
         secret master_key: Option<Secret> = None,
         /// The database.
@@ -126,6 +126,9 @@ settings! {
         value max_length: usize = 128,
         /// Refuse passwords from the built-in list of common ones.
         value check_common: bool = true,
+        /// Words that no password may be, with little added: of your company, its products, its places. The service's name
+        /// (`branding.name`) and the names in the host of `public_url` are among them already.
+        value forbidden_words: Vec<String> = Vec::new(),
         /// Argon2id memory in KiB; with two iterations 19456 is also the least (OWASP). Less memory needs more
         /// iterations: 12288 with 3, 9216 with 4, 7168 with 5; 47104 is enough for a single one.
         value memory_kib: u32 = 19_456,
@@ -285,6 +288,11 @@ settings! {
         value trusted_proxies: Vec<String> = Vec::new(),
         /// Origins that browsers may call the API from (CORS), such as `https://app.example.com`.
         value allowed_origins: Vec<String> = Vec::new(),
+        /// How long browsers are told to come by TLS only (HSTS, RFC 6797), where `public_url` is https; it is true of every port
+        /// of the host. 0 s tells them nothing, for a proxy that does or a host that still needs http.
+        value hsts: Period = Period::days(730),
+        /// The same for all hosts below that one, which ASVS asks for where the house has a host of its own.
+        value hsts_subdomains: bool = false,
         /// Serve the documentation page at `/docs`.
         value docs: bool = true,
         /// Serve Prometheus metrics at `/metrics`.

@@ -63,7 +63,7 @@ impl Tokenhouse {
     /// # Errors
     /// `ticket_invalid`.
     pub async fn verify_email(&self, presented: &FromMail, origin: &Origin) -> Result<User, Error> {
-        let key = self.ticket_of(VERIFY, presented).await?;
+        let key = self.ticket_of(VERIFY, presented, None).await?;
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
         let ticket = ticket::spend(&mut tx, VERIFY, &key, now)
@@ -123,6 +123,7 @@ impl Tokenhouse {
             with_code: true,
             to: &new,
             user: Some(user),
+            for_user_only: true,
             reply: if taken { Reply::Word } else { Reply::Ticket },
             data: json!({ "epoch": user.epoch, "new": new.as_str() }),
             language: self.language_for(Some(user), origin).tag(),
@@ -139,18 +140,29 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Gives an account its new address, with what was in the mail to it. Whoever has the old one is told.
+    /// Gives the account of `user`, who is logged in, its new address, with what was in the mail to it. Whoever has the old
+    /// one is told.
+    ///
+    /// It takes both: with the mail alone, whoever reads it could be led to give their address to an account of
+    /// somebody else's, and would then log in, by that address, to an account that is not theirs.
     ///
     /// # Errors
-    /// `ticket_invalid`; `email_taken` where somebody else has got the address in the meantime.
-    pub async fn change_email(&self, presented: &FromMail, origin: &Origin) -> Result<User, Error> {
-        let key = self.ticket_of(CHANGE, presented).await?;
+    /// `ticket_invalid`, also where the mail is about another account; `email_taken` where somebody else has got the
+    /// address in the meantime.
+    pub async fn change_email(
+        &self,
+        user: &User,
+        presented: &FromMail,
+        origin: &Origin,
+    ) -> Result<User, Error> {
+        let key = self.ticket_of(CHANGE, presented, Some(user.id)).await?;
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
         let ticket = ticket::spend(&mut tx, CHANGE, &key, now)
             .await?
+            .filter(|ticket| ticket.user == Some(user.id))
             .ok_or_else(ticket_invalid)?;
-        let id = ticket.user.ok_or_else(ticket_invalid)?;
+        let id = user.id;
         let new = ticket.data["new"].as_str().unwrap_or_default();
         let new = Email::parse(new).map_err(|_| ticket_invalid())?;
         let before = account::by_id(&mut tx, id)

@@ -196,17 +196,20 @@ async fn ask_to_change(Posted(member, mut fields): Posted<Member>) -> Result<Res
 }
 
 /// `GET /account/email/change`
-async fn show_confirm(visit: Visit, uri: Uri) -> Result<Response, Error> {
-    opened(&visit, &uri, CHANGE, confirm_page()).await
+async fn show_confirm(member: Member, uri: Uri) -> Result<Response, Error> {
+    opened(&member, &uri, CHANGE, confirm_page()).await
 }
 
 /// `POST /account/email/change`
-async fn confirm(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
+async fn confirm(Posted(member, mut fields): Posted<Member>) -> Result<Response, Error> {
     let (presented, page) = given(&mut fields, confirm_page());
-    match visit.house.change_email(&presented, &visit.origin).await {
-        Ok(_) if visit.signed_in.is_some() => Ok(done(&visit, "/account", "email_changed")),
-        Ok(_) => Ok(done(&visit, "/account/sign-in", "email_changed")),
-        Err(error) => page.failed(&visit, error),
+    let changed = member
+        .house
+        .change_email(&member.user, &presented, &member.origin)
+        .await;
+    match changed {
+        Ok(_) => Ok(done(&member, "/account", "email_changed")),
+        Err(error) => page.failed(&member, error),
     }
 }
 

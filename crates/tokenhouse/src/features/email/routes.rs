@@ -138,13 +138,14 @@ async fn ask_to_change(
 
 /// Confirm a new address
 ///
-/// With the token of the link, or with the new address and the code. Whoever has the old address is told, and gets a link
-/// that takes the change back.
+/// Logged in as whoever asked for it, with the token of the link, or with the new address and the code. Whoever has the
+/// old address is told, and gets a link that takes the change back.
 #[utoipa::path(
     post, path = "/auth/email/change", operation_id = "change_email", tag = "Account", request_body = FromMailBody,
+    security(("password" = [])),
     responses(
         (status = 204, description = "The account has the new address"),
-        (status = 401, description = "`ticket_invalid`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`ticket_invalid`, also where the mail is about another account; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`email_taken` in the meantime", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = Problem, content_type = "application/problem+json"),
@@ -153,11 +154,12 @@ async fn ask_to_change(
 async fn change(
     State(house): State<Tokenhouse>,
     origin: Origin,
+    user: CurrentUser,
     Body(mut body): Body,
 ) -> Result<StatusCode, Error> {
     let presented = FromMail::read(&mut body);
     body.finish()?;
-    house.change_email(&presented, &origin).await?;
+    house.change_email(&user, &presented, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -63,6 +63,7 @@ impl Tokenhouse {
             with_code: true,
             to: &email,
             user: user.as_ref(),
+            for_user_only: false,
             reply: Reply::ticket_if(user.as_ref().is_some_and(deserves)),
             data: json!({ "epoch": user.as_ref().map_or(0, |user| user.epoch), "claim": verifies }),
             language: self.language_for(user.as_ref(), origin).tag(),
@@ -86,7 +87,7 @@ impl Tokenhouse {
         origin: &Origin,
     ) -> Result<Step, Error> {
         let scope = self.grant_scope(scope.filter(|scope| !scope.is_empty()))?;
-        let key = self.ticket_of(MAGIC, presented).await?;
+        let key = self.ticket_of(MAGIC, presented, None).await?;
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
         let ticket = ticket::spend(&mut tx, MAGIC, &key, now)

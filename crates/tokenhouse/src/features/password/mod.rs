@@ -190,9 +190,8 @@ impl Tokenhouse {
             .map_err(|error| self.hashing_error(error))?;
         let known = sql::by_name(&mut self.0.store.read().await?, identifier).await?;
         let name = account::key(identifier);
-        let counted = self
-            .brake(known.as_ref().map(|known| known.user.id), &name, origin)
-            .await?;
+        let owner = known.as_ref().map(|known| known.user.id);
+        let counted = self.brake(owner, &name, origin).await?;
         let stored = known.as_ref().and_then(|known| known.hash.clone());
         let (verdict, upgraded) = self
             .0
@@ -205,7 +204,7 @@ impl Tokenhouse {
                 error => Err(self.hashing_error(error)),
             })?;
         let (true, Some(known)) = (verdict.is_right(), known) else {
-            self.0.metrics.logins.wrong.inc();
+            self.count_wrong_password(owner, origin);
             return Err(Error::new(
                 Code::InvalidCredentials,
                 "the name or the password is not right",
@@ -305,7 +304,7 @@ impl Tokenhouse {
             ));
         }
         if let Some(counted) = &proof.counted {
-            crate::kernel::brake::release(&mut self.0.store.single(), counted.key()).await?;
+            counted.release(&mut self.0.store.single()).await?;
         }
         Ok(proof)
     }
@@ -371,10 +370,30 @@ impl Tokenhouse {
     }
 
     fn password_policy(&self) -> PasswordPolicy {
-        PasswordPolicy {
-            custom: self.0.hooks.password_rule.clone(),
-            ..PasswordPolicy::of(&self.0.settings.passwords)
+        let mut policy = PasswordPolicy::of(&self.0.settings.passwords);
+        policy.custom.clone_from(&self.0.hooks.password_rule);
+        policy.forbidden_words.extend(self.words_of_the_service());
+        policy
+    }
+
+    /// What whoever guesses at an account here tries: the service's name, and those in its host, but the last
+    /// (`com`), which names nothing.
+    fn words_of_the_service(&self) -> Vec<String> {
+        let settings = &self.0.settings;
+        let name = &settings.branding.name;
+        let mut words = vec![name.clone(), name.split_whitespace().collect()];
+        if let Some(host) = url::Url::parse(&settings.public_url)
+            .ok()
+            .as_ref()
+            .and_then(url::Url::domain)
+        {
+            words.push(host.to_owned());
+            words.extend(host.rsplit('.').skip(1).map(str::to_owned));
+            if let Some((_, above)) = host.split_once('.') {
+                words.push(above.to_owned());
+            }
         }
+        words
     }
 
     async fn hash(&self, password: Secret) -> Result<String, Error> {

@@ -186,6 +186,7 @@ impl Taken {
                 with_code: true,
                 to: email,
                 user: self.owner.as_deref(),
+                for_user_only: false,
                 reply: Reply::Word,
                 urgent: false,
                 data: serde_json::json!({}),

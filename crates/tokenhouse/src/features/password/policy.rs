@@ -29,6 +29,8 @@ pub struct PasswordPolicy {
     pub check_common: bool,
     /// Refuse the account's own e-mail, name and the like.
     pub check_resemblance: bool,
+    /// Refuse these and what is little more: the service's name, words of the operator's.
+    pub forbidden_words: Vec<String>,
     /// The embedder's own rule; it sees the normalised password.
     pub custom: Option<CustomRule>,
 }
@@ -40,6 +42,7 @@ impl Default for PasswordPolicy {
             max_length: 128,
             check_common: true,
             check_resemblance: true,
+            forbidden_words: Vec::new(),
             custom: None,
         }
     }
@@ -72,6 +75,8 @@ pub enum PasswordFault {
     Common,
     /// It is the account's own name with little or nothing added.
     ResemblesAccount,
+    /// It is a word that everybody thinks of here, with little or nothing added.
+    ForbiddenWord,
     /// The embedder's rule refuses it, in its words.
     Custom(String),
 }
@@ -86,6 +91,7 @@ impl PasswordFault {
             Self::HasNul => "password_has_nul",
             Self::Common => "password_breached",
             Self::ResemblesAccount => "password_resembles_account",
+            Self::ForbiddenWord => "password_forbidden_word",
             Self::Custom(_) => "password_refused",
         }
     }
@@ -104,6 +110,9 @@ impl fmt::Display for PasswordFault {
             Self::ResemblesAccount => {
                 f.write_str("The password is too much like your e-mail address or name. Choose another.")
             }
+            Self::ForbiddenWord => f.write_str(
+                "The password is too much like the name of this service, or another word that is tried first here. Choose another.",
+            ),
             Self::Custom(reason) => f.write_str(reason),
         }
     }
@@ -119,6 +128,7 @@ impl PasswordPolicy {
             min_length: settings.min_length,
             max_length: settings.max_length,
             check_common: settings.check_common,
+            forbidden_words: settings.forbidden_words.clone(),
             ..Self::default()
         }
     }
@@ -137,8 +147,7 @@ impl PasswordPolicy {
         }
     }
 
-    /// Checks a password somebody wants to have. `about` is what is known of the account: e-mail, username, the
-    /// product's name. The answer is the password as it will be hashed.
+    /// Checks a password somebody wants to have. `about` is what is known of the account: e-mail, username. The answer is the password as it will be hashed.
     ///
     /// # Errors
     /// Everything that is wrong with it, so that nobody has to find out one by one.
@@ -165,6 +174,9 @@ impl PasswordPolicy {
         if self.check_resemblance && about.iter().any(|word| resembles(text, word)) {
             faults.push(PasswordFault::ResemblesAccount);
         }
+        if self.forbidden_words.iter().any(|word| resembles(text, word)) {
+            faults.push(PasswordFault::ForbiddenWord);
+        }
         if let Some(Err(reason)) = self.custom.as_ref().map(|rule| rule(text)) {
             faults.push(PasswordFault::Custom(reason));
         }
@@ -183,6 +195,7 @@ impl fmt::Debug for PasswordPolicy {
             .field("max_length", &self.max_length)
             .field("check_common", &self.check_common)
             .field("check_resemblance", &self.check_resemblance)
+            .field("forbidden_words", &self.forbidden_words)
             .field("custom", &self.custom.is_some())
             .finish()
     }

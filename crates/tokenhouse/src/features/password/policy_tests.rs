@@ -132,3 +132,26 @@ fn bounds_that_make_no_sense_are_refused() {
         assert_eq!(bounds(min, max), Err(PasswordPolicyError::Bounds));
     }
 }
+
+#[test]
+fn words_of_the_service_are_refused_with_little_added_and_allowed_in_a_phrase() {
+    let policy = PasswordPolicy {
+        forbidden_words: vec!["Violet Kettles".to_owned(), "id.example.com".to_owned()],
+        ..PasswordPolicy::default()
+    };
+    let faults = |password: &str| match policy.check(&Secret::from(password), &[]) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(PasswordFault::code).collect(),
+    };
+    for password in [
+        "violet kettles",
+        "VIOLET KETTLES2026!",
+        "id.example.com1",
+        "1id.example.com",
+    ] {
+        assert_eq!(faults(password), ["password_forbidden_word"], "{password}");
+    }
+    for password in ["I boil tea in violet kettles", "violet kettles whistle"] {
+        assert_eq!(faults(password), [""; 0], "{password}");
+    }
+}

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::base::error::Error;
+use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::secret::Secret;
-use crate::kernel::account;
+use crate::kernel::account::{self, Email, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::{self, FromMail, RESET, still_meant, ticket_invalid};
@@ -31,6 +31,27 @@ impl Tokenhouse {
         Ok(())
     }
 
+    /// Sends somebody the mail by which they choose a new password: for operators, who so never know it. The old one is
+    /// good until then.
+    ///
+    /// # Errors
+    /// `mail_disabled`; `not_found` where the account has no address; `account_disabled`.
+    pub async fn send_password_reset(&self, user: &User) -> Result<(), Error> {
+        self.require_mail()?;
+        let email = user.email.as_deref().and_then(|text| Email::parse(text).ok());
+        let email = email.ok_or_else(|| Error::new(Code::NotFound, "the account has no e-mail address"))?;
+        if !user.is_active {
+            return Err(Error::new(Code::AccountDisabled, "the account is disabled"));
+        }
+        let (now, origin) = (self.0.clock.now(), Origin::default());
+        let mut tx = self.0.store.write().await?;
+        mailbox::send_reset(&mut tx, self, &email, Some(user), true, &origin, now).await?;
+        let event = Event::new("password.reset_sent_by_operator", now).of_user(user.id);
+        event::write(&mut tx, &self.0.entropy, event).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Gives an account a new password, with what was in the mail. That the mail was read verifies the address; where it
     /// was not verified before, second factors, passkeys and recovery codes are gone.
     ///
@@ -42,7 +63,7 @@ impl Tokenhouse {
         new: &Secret,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let key = self.ticket_of(RESET, presented).await?;
+        let key = self.ticket_of(RESET, presented, None).await?;
         let owner = match self
             .peek_ticket(RESET, &key)
             .await?

@@ -1,7 +1,7 @@
 //! Authenticator apps: time-based codes (RFC 6238) as a second factor.
 //!
 //! The secret is shown once, as a QR code and as text, and counts for nothing until a code made of it has come back. In
-//! the database it is sealed under the master key. Each code works once: the last step used is kept, and moved forward by
+//! the database it is sealed. Each code works once: the last step used is kept, and moved forward by
 //! a guarded statement.
 
 mod code;

@@ -15,10 +15,11 @@ pub(crate) use self::name::{key, may_be_a_key};
 pub(super) use self::sql::of_session;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
+use super::notice::{Notice, security_notice};
 use super::session;
 use crate::base::error::{Code, Error, FieldError};
 use crate::base::http::Origin;
-use crate::base::id::UserId;
+use crate::base::id::{SessionId, UserId};
 use crate::base::settings::Identifier;
 use crate::base::store::{StoreError, Tx};
 
@@ -248,11 +249,37 @@ impl Tokenhouse {
         .await?)
     }
 
-    /// Changes what `change` names.
+    /// Changes what somebody who is logged in wants changed of themselves. Another username is another name to log in by,
+    /// and so needs a fresh proof.
+    ///
+    /// # Errors
+    /// `fresh_proof_required`; those of [`update_user`](Self::update_user).
+    pub async fn update_own(
+        &self,
+        user: &User,
+        session: SessionId,
+        mut change: UserChange,
+        origin: &Origin,
+    ) -> Result<User, Error> {
+        // A form sends what it shows, changed or not.
+        change
+            .username
+            .take_if(|name| user.username.as_deref() == Some(name.as_str()));
+        if change.username.is_some() {
+            self.require_fresh(session).await?;
+        }
+        self.store_change(user.id, change, origin).await
+    }
+
+    /// Changes what `change` names: for operators and applications. The user is told of another username.
     ///
     /// # Errors
     /// `username_taken`; `invalid_fields` where the profile is too large; `not_found`.
     pub async fn update_user(&self, id: UserId, change: UserChange) -> Result<User, Error> {
+        self.store_change(id, change, &Origin::default()).await
+    }
+
+    async fn store_change(&self, id: UserId, change: UserChange, origin: &Origin) -> Result<User, Error> {
         if let Some(profile) = &change.profile {
             self.check_profile(profile)?;
         }
@@ -268,12 +295,14 @@ impl Tokenhouse {
             tx.commit().await?;
             return Err(if exists { username_taken() } else { no_such_user() });
         };
-        event::write(
-            &mut tx,
-            &self.0.entropy,
-            Event::new("user.updated", now).of_user(id),
-        )
-        .await?;
+        let kind = if change.username.is_some() {
+            security_notice(&mut tx, self, &user, Notice::UsernameChanged, origin, now).await?;
+            "username.changed"
+        } else {
+            "user.updated"
+        };
+        let event = Event::new(kind, now).of_user(id).seen_from(origin);
+        event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         Ok(user)
     }
@@ -300,7 +329,8 @@ impl Tokenhouse {
         Ok(user)
     }
 
-    /// Says what an account may do. Tokens that were minted before say the old thing until they expire.
+    /// Says what an account may do. Tokens that were minted before say the old thing until they expire. Where the account
+    /// must have a second factor now, and has none, every session of it is over: each was opened without.
     ///
     /// # Errors
     /// `not_found`.
@@ -312,7 +342,7 @@ impl Tokenhouse {
     ) -> Result<User, Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
-        let user = sql::set_rights(&mut tx, id, is_superuser, roles, now)
+        let mut user = sql::set_rights(&mut tx, id, is_superuser, roles, now)
             .await?
             .ok_or_else(no_such_user)?;
         event::write(
@@ -321,7 +351,16 @@ impl Tokenhouse {
             Event::new("user.rights_changed", now).of_user(id),
         )
         .await?;
+        let mut ended = Vec::new();
+        if self.must_have_second_factor(&user) && !self.has_second_factor(&mut tx, &user).await? {
+            // And so is every login under way, which was judged by what the account might do before.
+            if bump_epoch(&mut tx, &user, now).await? {
+                user.epoch += 1;
+            }
+            ended = session::end_all(&mut tx, self, id, None, now).await?;
+        }
         tx.commit().await?;
+        self.remember_revoked(&ended);
         Ok(user)
     }
 

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::{User, UserChange};
 use crate::base::error::Error;
-use crate::base::http::{Body, Problem};
+use crate::base::http::{Body, Origin, Problem};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::session::CurrentUser;
 
@@ -42,19 +42,22 @@ struct ChangeBody {
 }
 
 /// Change my account
+///
+/// Another username needs a fresh proof.
 #[utoipa::path(
     patch, path = "/users/me", operation_id = "change_me", tag = "Account", security(("password" = [])),
     request_body = ChangeBody,
     responses(
         (status = 200, description = "The user as it is now", body = User),
         (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`fresh_proof_required`; `token_missing`, `token_invalid`, `token_expired` or `token_revoked`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`username_taken`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn change(
     State(house): State<Tokenhouse>,
+    origin: Origin,
     user: CurrentUser,
     Body(mut body): Body,
 ) -> Result<Response, Error> {
@@ -67,7 +70,10 @@ async fn change(
     }
     change.profile = body.take_object("profile");
     body.finish()?;
-    Ok(answer(&house.update_user(user.id, change).await?))
+    let changed = house
+        .update_own(&user, user.session_id()?, change, &origin)
+        .await?;
+    Ok(answer(&changed))
 }
 
 fn answer(user: &User) -> Response {

@@ -1,4 +1,4 @@
-//! The master key: what seals the private keys in the database and makes refresh tokens. It comes from the
+//! The master key: what opens the root key in the database, of which everything else is made. It comes from the
 //! settings, or lies in a file of mode 0600 beside the embedded database; it is never in the database.
 
 use std::fs::OpenOptions;
@@ -48,7 +48,7 @@ pub enum MasterKeyError {
     Entropy(#[from] crate::base::entropy::EntropyError),
 }
 
-/// 32 bytes that everything else is derived from.
+/// 32 bytes that others are derived from: the operator's master key, or the root key that it opens.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; LENGTH]>);
 
@@ -114,6 +114,26 @@ impl MasterKey {
             }
             Err(error) => Err(file_error(error)),
         }
+    }
+
+    /// A new one.
+    pub(super) fn random(entropy: &Entropy) -> Result<Self, MasterKeyError> {
+        Ok(Self(Zeroizing::new(entropy.bytes()?)))
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, MasterKeyError> {
+        let bytes = <[u8; LENGTH]>::try_from(bytes).map_err(|_| MasterKeyError::Wrong)?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &*self.0
+    }
+
+    /// What tells it from others in the database; nothing can be made of it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        HEXLOWER.encode(&self.derive("name of a master key")[..8])
     }
 
     /// A key for one purpose; knowing it tells nothing of the master key or of other purposes (HKDF, RFC 5869).

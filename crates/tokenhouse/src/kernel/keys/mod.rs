@@ -7,6 +7,7 @@
 mod master;
 pub(crate) mod routes;
 mod signing;
+mod slots;
 mod sql;
 
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ use zeroize::Zeroizing;
 
 pub use self::master::{MasterKey, MasterKeyError};
 pub use self::signing::{KeyError, SigningKey};
+pub use self::slots::{MasterKeyInfo, root_key};
+pub(crate) use self::slots::{find_root_key, root_among};
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::look::{Looks, PATIENCE, unknown};
@@ -95,7 +98,10 @@ pub(crate) struct Ring {
 
 /// The keys of a house.
 pub(crate) struct Keyring {
+    /// The root key.
     master: MasterKey,
+    /// The name of the master key that opened it.
+    slot: String,
     ring: ArcSwap<Ring>,
     reloading: tokio::sync::Mutex<()>,
     /// The looks for a key that this node does not know.
@@ -138,6 +144,7 @@ impl Keyring {
     /// to be kept.
     pub(crate) async fn load(
         master: MasterKey,
+        slot: String,
         store: &Store,
         settings: &Settings,
         keep: bool,
@@ -165,6 +172,7 @@ impl Keyring {
             return Ok((
                 Self {
                     master,
+                    slot,
                     ring: ArcSwap::from_pointee(ring),
                     reloading: tokio::sync::Mutex::new(()),
                     looking: Looks::new((), LOOKS_APART),

@@ -39,7 +39,7 @@ pub(super) async fn all(on: &mut impl Executor) -> Result<Vec<KeyRow>, StoreErro
     query(ALL).all(on).await
 }
 
-const EXISTS: &str = "SELECT COUNT(*) FROM signing_keys";
+const EXISTS: &str = "SELECT (SELECT COUNT(*) FROM signing_keys) + (SELECT COUNT(*) FROM key_slots)";
 
 /// Whether there is anything that the master key must open.
 pub(super) async fn any(on: &mut impl Executor) -> Result<bool, StoreError> {

@@ -12,12 +12,13 @@ use crate::kernel::account::{self, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::session;
+use crate::kernel::wrong_codes;
 
 impl Tokenhouse {
     /// Proves again who the user of this session is, with a second factor that was typed.
     ///
     /// # Errors
-    /// `mfa_invalid`; `account_locked`; `token_revoked` where the session is over.
+    /// `mfa_invalid`; `account_locked`, `mfa_blocked`; `token_revoked` where the session is over.
     pub async fn prove_again(
         &self,
         user: &User,
@@ -92,7 +93,7 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Notes the proof with the session, and commits.
+    /// Notes the proof with the session, and commits. Where the account has a second factor, it was that.
     pub(crate) async fn proven_again(
         &self,
         mut tx: Tx,
@@ -108,6 +109,7 @@ impl Tokenhouse {
                 "the session of this access token is over",
             ));
         }
+        wrong_codes::forget(&mut tx, user.id).await?;
         let event = Event {
             data: serde_json::json!({ "method": method }),
             ..Event::new("session.proven_again", now)
@@ -125,10 +127,7 @@ impl Tokenhouse {
     /// # Errors
     /// When the database cannot be reached.
     pub(crate) async fn second_factors_of(&self, user: &User) -> Result<Vec<&'static str>, Error> {
-        let factors = self
-            .factors_of(&mut self.0.store.read().await?, user, None)
-            .await?;
-        Ok(factors.iter().map(|factor| factor.name).collect())
+        self.showable(&mut self.0.store.read().await?, user, None).await
     }
 
     /// How many recovery codes the user has left.

@@ -15,15 +15,19 @@ use serde_json::{Map, Value};
 pub use self::hooks::LoginAttempt;
 pub use self::second::{SecondStep, Shown};
 use super::account::{self, User};
-use super::brake::{self, Try};
+use super::brake::Try;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
-use super::notice;
+use super::notice::{self, Notice, security_notice};
 use super::session::{self, Session};
 use super::token::TokenSet;
+use super::wrong_codes;
 use crate::base::error::{Code, Error, FieldError};
 use crate::base::http::Origin;
 use crate::base::store::Tx;
+
+/// So many wrong passwords before a right one are told of: fewer are a person who mistypes.
+const TOLD: i64 = 5;
 
 /// Somebody has shown to be `user`, by `method`, at this instant.
 #[derive(Debug)]
@@ -114,10 +118,17 @@ impl Tokenhouse {
         scope: String,
         origin: &Origin,
     ) -> Result<Step, Error> {
-        let counted = proof.counted.take();
+        let (counted, at) = (proof.counted.take(), proof.at);
         let advance = self.advance(&mut tx, proof, &scope).await?;
         if let Some(counted) = &counted {
-            brake::release(&mut tx, counted.key()).await?;
+            let wrong = counted.release(&mut tx).await?;
+            if wrong >= TOLD {
+                let user = match &advance {
+                    Advance::Complete(login) => &login.user,
+                    Advance::Due(user, _) => user,
+                };
+                security_notice(&mut tx, self, user, Notice::AfterWrongPasswords, origin, at).await?;
+            }
         }
         match advance {
             Advance::Complete(login) => {
@@ -157,12 +168,17 @@ impl Tokenhouse {
             }
         }
         match account::note_login(tx, &user, at).await? {
-            Some(user) => Ok(Advance::Complete(Complete {
-                user,
-                method: Cow::Borrowed(method),
-                at,
-                claims: Map::new(),
-            })),
+            Some(user) => {
+                if shows_two {
+                    wrong_codes::forget(tx, user.id).await?;
+                }
+                Ok(Advance::Complete(Complete {
+                    user,
+                    method: Cow::Borrowed(method),
+                    at,
+                    claims: Map::new(),
+                }))
+            }
             None => Err(Error::new(
                 Code::InvalidCredentials,
                 "the account changed while logging in; try again",

@@ -16,9 +16,11 @@ use crate::base::secret::Secret;
 use crate::base::store::{Executor, Tx};
 use crate::kernel::account::{self, User};
 use crate::kernel::event::{self, Event};
+use crate::kernel::factor::Factor;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::recovery;
 use crate::kernel::ticket::{self, Key, NewTicket, Purpose};
+use crate::kernel::wrong_codes;
 
 const SECOND_STEP: Purpose = Purpose("second step of a login");
 
@@ -186,12 +188,26 @@ impl Tokenhouse {
         user: &User,
         first: &str,
     ) -> Result<Vec<&'static str>, Error> {
-        let factors = self.factors_of(&mut *on, user, Some(first)).await?;
-        let mut names: Vec<_> = factors.iter().map(|factor| factor.name).collect();
+        let mut names = self.showable(&mut *on, user, Some(first)).await?;
         if recovery::left(on, user.id).await? > 0 {
             names.push("recovery_code");
         }
         Ok(names)
+    }
+
+    /// What can be shown now: typed codes only as long as they are looked at.
+    pub(super) async fn showable(
+        &self,
+        on: &mut dyn Executor,
+        user: &User,
+        first: Option<&str>,
+    ) -> Result<Vec<&'static str>, Error> {
+        let mut factors = self.factors_of(&mut *on, user, first).await?;
+        let is_typed = |factor: &Factor| factor.judge.is_some();
+        if factors.iter().any(is_typed) && wrong_codes::are_too_many(on, user.id).await? {
+            factors.retain(|factor| !is_typed(factor));
+        }
+        Ok(factors.iter().map(|factor| factor.name).collect())
     }
 
     /// Who has come half way, without counting a try: to show what can be done.
@@ -244,7 +260,7 @@ impl Tokenhouse {
     /// Ends the second step: opens the session, and commits.
     pub(crate) async fn finish(
         &self,
-        tx: Tx,
+        mut tx: Tx,
         resumed: Resumed,
         second: Second,
         origin: &Origin,
@@ -253,6 +269,7 @@ impl Tokenhouse {
         if second.user != user.id {
             return Err(Error::internal("the second factor is another user's"));
         }
+        wrong_codes::forget(&mut tx, user.id).await?;
         let complete = Complete {
             user,
             method: Cow::Owned(format!("{}+{}", half.method, second.method)),
@@ -266,7 +283,7 @@ impl Tokenhouse {
     ///
     /// # Errors
     /// `mfa_invalid` where it is not right; `mfa_expired` when the login has to begin again; `account_locked` after too
-    /// many wrong codes; `account_disabled`.
+    /// many wrong codes, `mfa_blocked` after a hundred; `account_disabled`.
     pub async fn log_in_with_second_factor(
         &self,
         mfa_token: &Secret,
@@ -300,7 +317,11 @@ impl Tokenhouse {
             Shown::RecoveryCode(code) => return Ok(Right::Recovery(code.clone())),
             Shown::Code(code) => code,
         };
-        let counted = self.brake_second(user.id, origin).await?;
+        let counted = match self.brake_second(user.id, origin).await {
+            Ok(counted) => counted,
+            Err(too_soon) => return Err(self.refuse_code(user.id, too_soon).await),
+        };
+        self.count_code(user.id).await?;
         let now = self.0.clock.now();
         let factors = self
             .factors_of(&mut self.0.store.read().await?, user, first)
@@ -322,10 +343,14 @@ impl Tokenhouse {
     /// Notes a second factor that was not right: whoever shows one knew the first.
     pub(crate) async fn refuse_second(&self, user: &User, origin: &Origin) -> Result<Error, Error> {
         self.0.metrics.logins.second_wrong.inc();
-        let event = Event::new("login.second_factor_failed", self.0.clock.now())
+        let now = self.0.clock.now();
+        let mut tx = self.0.store.write().await?;
+        let event = Event::new("login.second_factor_failed", now)
             .of_user(user.id)
             .seen_from(origin);
-        event::write(&mut self.0.store.single(), &self.0.entropy, event).await?;
+        event::write(&mut tx, &self.0.entropy, event).await?;
+        wrong_codes::tell(&mut tx, self, user, origin, now).await?;
+        tx.commit().await?;
         Ok(Error::new(
             Code::MfaInvalid,
             "the second factor is not right, or was used before",

@@ -13,6 +13,7 @@ use super::{Content, Facts, Mail, enqueue};
 use crate::base::clock::after;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
+use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::base::store::Tx;
 use crate::kernel::account::{self, Email, User};
@@ -33,6 +34,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) to: &'a Email,
     /// Whose account the ticket touches.
     pub(crate) user: Option<&'a User>,
+    /// Whether its code is only to be typed by `user`, who is logged in; otherwise by whoever has the address.
+    pub(crate) for_user_only: bool,
     /// What is sent.
     pub(crate) reply: Reply,
     /// Whether it is sent however many were.
@@ -79,10 +82,12 @@ pub(crate) async fn ask(
     };
     // A decoy has the subject of a real ticket, so that a code that is guessed is counted the same. But asking too often
     // must not retire the code that somebody was sent.
+    let only = asked.user.filter(|_| asked.for_user_only).map(|user| user.id);
+    let subject = subject(asked.to.key(), only);
     let subject = if within || asked.urgent {
-        asked.to.key().to_owned()
+        subject
     } else {
-        format!("beyond {}", asked.to.key())
+        format!("beyond {subject}")
     };
     let issued = ticket::issue(
         tx,
@@ -119,6 +124,15 @@ pub(crate) async fn ask(
         decoy: reply == Reply::Nothing,
     };
     enqueue(tx, house, mail, now).await
+}
+
+/// What a ticket for the address with this key is about. Two accounts may want one address: then what one was sent must
+/// not be taken for what the other was.
+pub(crate) fn subject(key: &str, only: Option<UserId>) -> String {
+    match only {
+        Some(user) => format!("{key} for {user}"),
+        None => key.to_owned(),
+    }
 }
 
 /// A link for a mail, below where the pages are.

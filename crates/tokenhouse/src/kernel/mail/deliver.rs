@@ -3,11 +3,14 @@
 //! arrive twice (the node died between the server's yes and its own note of it), then under the same `Message-ID`; never
 //! not at all.
 
-use std::sync::atomic::Ordering;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use tokio::sync::RwLock;
 
 use super::letter::Letter;
 use super::sql::{self, Claimed};
@@ -23,6 +26,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(2 * 3600);
 /// What a lease lasts beyond the time that connecting and sending may take.
 const MARGIN: Duration = Duration::from_secs(30);
+/// How long the end of the house waits for the mail that is being handed over.
+const LAST_MAIL: Duration = Duration::from_secs(5);
 
 /// How mail leaves the house.
 pub(crate) enum Way {
@@ -30,6 +35,13 @@ pub(crate) enum Way {
     Smtp(Box<Smtp>, Sender),
     /// A function of the application's own takes it.
     Function(MailerHook),
+}
+
+/// What is being handed over at this moment, so that the end of the house can wait for it.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    ending: AtomicBool,
+    under_way: RwLock<()>,
 }
 
 /// One worker's way out, open as long as there is mail.
@@ -65,16 +77,22 @@ impl Open<'_> {
         };
         match self {
             Self::Function(function) => {
-                let late = || {
-                    Err(Undelivered::for_now(
+                // Called inside, since it may panic before it gives its future. A panic must end in a record, or the mail
+                // would be tried for ever, and take the mails of the other workers down with it each time.
+                let handing = AssertUnwindSafe(async { function(message.clone()).await }).catch_unwind();
+                done(match tokio::time::timeout(timeout, handing).await {
+                    Ok(Ok(outcome)) => outcome,
+                    Ok(Err(_)) => {
+                        tracing::error!(
+                            kind = message.kind,
+                            "the application's function for mail panicked"
+                        );
+                        Err(Undelivered::for_now("the application's function panicked"))
+                    }
+                    Err(_) => Err(Undelivered::for_now(
                         "the application's function took too long (mail.timeout)",
-                    ))
-                };
-                done(
-                    tokio::time::timeout(timeout, function(message.clone()))
-                        .await
-                        .unwrap_or_else(|_| late()),
-                )
+                    )),
+                })
             }
             Self::Smtp(smtp, sender, connection) => {
                 let mut open = match connection.take() {
@@ -120,9 +138,14 @@ impl Tokenhouse {
 
     async fn deliver_as_long_as_any_is_due(&self) -> Result<u64, Error> {
         let Some(way) = &self.0.mail else { return Ok(0) };
+        let deliveries = &self.0.deliveries;
+        let _here = deliveries.under_way.read().await;
         let mut way = way.open();
         let mut sent = 0;
         let outcome = loop {
+            if deliveries.ending.load(Ordering::Relaxed) {
+                break Ok(sent);
+            }
             match self.deliver_one(&mut way).await {
                 Ok(Delivery::Sent) => sent += 1,
                 Ok(Delivery::NotSent) => {}
@@ -132,6 +155,19 @@ impl Tokenhouse {
         };
         way.end().await;
         outcome
+    }
+
+    /// Begins no other mail, and waits for those that are being handed over, though not for ever: a mail that the server
+    /// has taken and nobody noted would be sent again.
+    pub(in crate::kernel) async fn end_deliveries(&self) {
+        let deliveries = &self.0.deliveries;
+        deliveries.ending.store(true, Ordering::Relaxed);
+        if tokio::time::timeout(LAST_MAIL, deliveries.under_way.write())
+            .await
+            .is_err()
+        {
+            tracing::warn!("a mail was still being handed over; it may be sent again");
+        }
     }
 
     async fn deliver_one(&self, way: &mut Open<'_>) -> Result<Delivery, Error> {

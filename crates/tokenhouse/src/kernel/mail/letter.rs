@@ -31,6 +31,10 @@ pub(super) const KINDS: &[&str] = &[
     "factor_added",
     "factor_removed",
     "recovery_codes",
+    "after_wrong_passwords",
+    "username_changed",
+    "wrong_codes",
+    "codes_stopped",
     "test",
 ];
 

@@ -1,7 +1,7 @@
 //! Mail that the house sends. It is written into the outbox in the transaction of what it tells, so that there is
 //! no mail about what did not happen, and none is lost about what did; `deliver` brings it out afterwards.
 //!
-//! What a mail says is sealed under the master key until it is out: somebody who reads the database finds no link
+//! What a mail says is sealed until it is out: somebody who reads the database finds no link
 //! and no code in it. Where somebody asks for a mail to an address that has no account, a *decoy* is written, which is
 //! the same work and is never sent; so nobody learns from the time that an answer takes who has an account.
 
@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use self::asked::{Asked, Reply, ask, link};
-pub(crate) use self::deliver::Way;
+pub(crate) use self::asked::{Asked, Reply, ask, link, subject};
+pub(crate) use self::deliver::{Deliveries, Way};
 use super::account::User;
 use super::house::Tokenhouse;
 use crate::base::clock::after;

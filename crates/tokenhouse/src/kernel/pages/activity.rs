@@ -53,9 +53,12 @@ async fn recent(
 fn line(member: &Member, event: Happened) -> Line {
     let language = member.language();
     let key = format!("event.{}", event.kind.replace('.', "_"));
+    // How often something happened; whatever else is kept with an event is not for these words.
+    let times = event.data.get("times").map(ToString::to_string);
+    let places: Vec<(&str, &str)> = times.iter().map(|times| ("times", times.as_str())).collect();
     Line {
         words: language
-            .text(&key, &[])
+            .text(&key, &places)
             .or_else(|| language.text("event.other", &[]))
             .unwrap_or(event.kind),
         at: event.at,

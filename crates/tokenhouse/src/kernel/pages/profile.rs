@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{FormState, Member, Part, Posted, done};
-use crate::base::error::Error;
+use crate::base::error::{Code, Error};
 use crate::base::settings::Identifier;
 use crate::base::template;
 use crate::kernel::account::{User, UserChange};
@@ -145,8 +145,15 @@ pub(super) async fn change(Posted(member, mut fields): Posted<Member>) -> Result
         }
     }
     change.profile = Some(profile).filter(|profile| *profile != member.user.profile);
-    match member.house.update_user(member.user.id, change).await {
+    let changed = member
+        .house
+        .update_own(&member.user, member.session.id, change, &member.origin)
+        .await;
+    match changed {
         Ok(_) => Ok(done(&member, "/account", "profile_changed")),
+        Err(error) if error.code() == Code::FreshProofRequired => {
+            member.prove_first(error, "/account/profile")
+        }
         Err(error) => {
             let form = form.failed(&member, error)?;
             page(&member, form)

@@ -17,6 +17,8 @@ pub(super) struct ProvePage {
     /// What can be shown; nothing where the password is all there is.
     pub(super) factors: Vec<&'static str>,
     pub(super) has_recovery_codes: bool,
+    /// Whether typed codes are no longer looked at.
+    pub(super) codes_stopped: bool,
     pub(super) called: String,
     pub(super) sent: bool,
 }
@@ -56,6 +58,7 @@ impl Member {
             return_to,
             factors: self.house.second_factors_of(user).await?,
             has_recovery_codes: self.house.recovery_codes_left(user.id).await? > 0,
+            codes_stopped: self.house.codes_are_stopped(user).await?,
             called: user
                 .email
                 .as_ref()

@@ -70,7 +70,8 @@ impl Door {
             (self.method.as_str(), self.path.as_str()),
             (
                 "POST",
-                "/auth/reauthenticate"
+                "/auth/email/change"
+                    | "/auth/reauthenticate"
                     | "/auth/reauthenticate/email"
                     | "/auth/reauthenticate/passkey/begin"
                     | "/auth/reauthenticate/passkey/finish"
@@ -103,6 +104,7 @@ impl Door {
             ("POST", "/users/me/email") => {
                 json!({ "new_email": "elsewhere@example.org", "password": PASSWORD })
             }
+            ("POST", "/auth/email/change") => json!({ "token": "what nobody was sent" }),
             ("POST", "/auth/reauthenticate/password") => json!({ "password": PASSWORD }),
             ("POST", "/auth/reauthenticate" | "/users/me/totp/confirm") => json!({ "code": "000000" }),
             ("POST", "/auth/reauthenticate/passkey/finish" | "/users/me/passkeys/finish") => {

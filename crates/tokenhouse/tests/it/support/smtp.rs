@@ -75,6 +75,8 @@ pub struct Manner {
     pub hides_starttls: bool,
     /// Says nothing any more when it is told whom a mail is for.
     pub hangs: bool,
+    /// Lets nobody know that it has taken a mail until there is a permit.
+    pub gate: Option<Arc<tokio::sync::Semaphore>>,
 }
 
 #[derive(Default)]
@@ -83,6 +85,7 @@ struct State {
     /// What is answered to `RCPT TO`, before it is `250` again.
     answers: VecDeque<&'static str>,
     connections: usize,
+    goodbyes: usize,
 }
 
 pub struct Server {
@@ -158,6 +161,11 @@ impl Server {
 
     pub fn received(&self) -> Vec<Received> {
         self.state.lock().received.clone()
+    }
+
+    /// Connections that ended as they should.
+    pub fn goodbyes(&self) -> usize {
+        self.state.lock().goodbyes
     }
 
     pub fn connections(&self) -> usize {
@@ -297,8 +305,12 @@ async fn converse(
                 over_tls,
                 logged_in,
             });
+            if let Some(gate) = &manner.gate {
+                gate.acquire().await.unwrap().forget();
+            }
             say(stream, "250 taken").await?;
         } else if upper == "QUIT" {
+            state.lock().goodbyes += 1;
             say(stream, "221 bye").await?;
             return Ok(false);
         } else {
