@@ -32,6 +32,8 @@ pub(crate) enum Notice<'a> {
     FactorRemoved(&'a str),
     /// There are new recovery codes, and the old ones are void.
     RecoveryCodes,
+    /// The account is gone.
+    AccountDeleted,
 }
 
 impl Notice<'_> {
@@ -42,6 +44,7 @@ impl Notice<'_> {
             Self::FactorAdded(_) => "factor_added",
             Self::FactorRemoved(_) => "factor_removed",
             Self::RecoveryCodes => "recovery_codes",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 }
@@ -93,7 +96,8 @@ pub(crate) async fn security_notice(
         return Ok(());
     }
     let key = BrakeKey::of(&[b"notice", user.id.0.as_bytes()]);
-    if !brake::admit(tx, &key, PACE, now).await? {
+    // An account ends once, and nobody can have used that notice up before.
+    if !matches!(notice, Notice::AccountDeleted) && !brake::admit(tx, &key, PACE, now).await? {
         tracing::warn!(user = %user.id, kind = notice.kind(), "so much happened to an account that its user is not told of it all");
         return Ok(());
     }

@@ -72,6 +72,8 @@ impl Door {
                 "POST",
                 "/auth/reauthenticate"
                     | "/auth/reauthenticate/email"
+                    | "/auth/reauthenticate/magic"
+                    | "/auth/reauthenticate/magic/request"
                     | "/auth/reauthenticate/passkey/begin"
                     | "/auth/reauthenticate/passkey/finish"
                     | "/users/me/totp/confirm"
@@ -104,7 +106,9 @@ impl Door {
                 json!({ "new_email": "elsewhere@example.org", "password": PASSWORD })
             }
             ("POST", "/auth/reauthenticate/password") => json!({ "password": PASSWORD }),
-            ("POST", "/auth/reauthenticate" | "/users/me/totp/confirm") => json!({ "code": "000000" }),
+            ("POST", "/auth/reauthenticate" | "/auth/reauthenticate/magic" | "/users/me/totp/confirm") => {
+                json!({ "code": "000000" })
+            }
             ("POST", "/auth/reauthenticate/passkey/finish" | "/users/me/passkeys/finish") => {
                 json!({ "credential": {} })
             }
