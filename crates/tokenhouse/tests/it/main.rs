@@ -15,6 +15,7 @@ mod clock;
 mod contenders;
 mod contract;
 mod documentation;
+mod download;
 mod email;
 mod extractors;
 mod factor_pages;
