@@ -60,6 +60,28 @@ export async function mailTo(url, email, seen = [], wanted = (mail) => mail.link
   throw new Error(`no mail for ${email}`);
 }
 
+// Somebody who has no password: whoever shows to read the mail of an address that was never confirmed takes the account,
+// and what its opener knew is gone.
+export async function signInByMail(page, url) {
+  const email = address();
+  await signUp(page, url, email);
+  await page.context().clearCookies();
+  const seen = [(await mailTo(url, email)).id];
+  for (const button of ["Confirm the address", "Sign in"]) {
+    await page.goto(`${url}/account/magic`);
+    await page.getByLabel("E-mail address").fill(email);
+    await page.getByRole("button", { name: "Send the mail" }).click();
+    await page.getByRole("status").waitFor();
+    const { id, link } = await mailTo(url, email, seen);
+    seen.push(id);
+    await page.goto(link);
+    await page.getByRole("button", { name: button }).click();
+    await page.waitForURL(/done=email_verified|\/account$/);
+  }
+  await page.waitForURL(`${url}/account`);
+  return email;
+}
+
 export const showsMail = async (url) => (await fetch(`${url}/dev/mail.json`)).ok;
 
 // Walks through all pages; `look(name)` is called at each.
@@ -171,4 +193,18 @@ export async function everyPage(page, url, look) {
   await look("magic");
   await page.goto(`${url}/account/verify`);
   await look("verify");
+
+  const other = await signInByMail(page, url);
+  await look("account-without-password");
+  await page.goto(`${url}/account/password`);
+  await look("password-first");
+  await page.goto(`${url}/account/email`);
+  await look("email-without-password");
+  await page.goto(`${url}/account/prove`);
+  await look("prove-by-mail");
+  await page.getByRole("button", { name: "Send me a code by e-mail" }).click();
+  await mailTo(url, other, [], (one) => /Your code/.test(one.subject));
+  await look("prove-by-mail-sent");
+  await page.goto(`${url}/account/delete`);
+  await look("delete-without-password");
 }

@@ -185,6 +185,56 @@ describe("the pages", { timeout: 300_000 }, () => {
     }
   });
 
+  for (const javaScriptEnabled of [true, false]) {
+    test(`a language is chosen at the foot of a page, ${javaScriptEnabled ? "with" : "without"} JavaScript`, async () => {
+      const context = await browser.newContext({ javaScriptEnabled });
+      const page = await context.newPage();
+      const heading = () => page.getByRole("heading", { level: 1 }).innerText();
+      await page.goto(`${house.url}/account/sign-in?return_to=%2Faccount%2Fprofile`);
+      await page.getByRole("form", { name: "Language" }).getByRole("button", { name: "Deutsch" }).click();
+      assert.equal(await heading(), "Bei Tokenhouse anmelden");
+      assert.match(page.url(), /return_to=%2Faccount%2Fprofile$/, "where one was");
+      const current = page.locator(".languages [aria-current=true]");
+      assert.equal(await current.innerText(), "Deutsch");
+      await page.goto(`${house.url}/account/sign-up`);
+      assert.equal(await page.locator("html").getAttribute("lang"), "de", "it is remembered");
+      await page.getByRole("button", { name: "English" }).click();
+      assert.equal(await page.locator("html").getAttribute("lang"), "en");
+      await context.close();
+    });
+  }
+
+  // ASVS 6.2.6
+  test("what is typed as a password is hidden until its owner wants to see it", async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
+    let tried = 0;
+    await everyPage(page, house.url, async (name) => {
+      const fields = page.locator("input[autocomplete$=-password]");
+      for (let number = 0; number < await fields.count(); number += 1) {
+        const field = fields.nth(number);
+        assert.equal(await field.getAttribute("type"), "password", name);
+        assert.equal(await field.inputValue(), "", `${name}: what was typed before is not sent back`);
+        tried += 1;
+      }
+      const shown = await page.evaluate(() => [...document.querySelectorAll("input:not([type=hidden])")]
+        .filter((input) => /password/i.test(input.name + input.id + input.autocomplete) && input.type !== "password").map((input) => input.name));
+      assert.deepEqual(shown, [], name);
+    });
+    assert.ok(tried >= 8, `${tried}`);
+    await context.clearCookies();
+    await page.goto(`${house.url}/account/sign-in`);
+    const field = page.locator("#password");
+    await field.fill("secret words");
+    const button = page.getByRole("button", { name: "Show the password" });
+    await button.click();
+    assert.equal(await field.getAttribute("type"), "text");
+    await button.click();
+    assert.equal(await field.getAttribute("type"), "password");
+    await context.close();
+  });
+
   test("nested in an application", async () => {
     const nested = await start("/api/v1");
     const context = await browser.newContext();

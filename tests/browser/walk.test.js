@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { address, codeOf, mailTo, PASSWORD, showsMail, signIn, signUp, virtualAuthenticator } from "./pages.js";
+import {
+  address, codeOf, mailTo, PASSWORD, showsMail, signIn, signInByMail, signUp, virtualAuthenticator,
+} from "./pages.js";
 import { browser as launch, house as start, watchedPage } from "./support.js";
 
 const OTHER = "another long password";
@@ -147,12 +149,59 @@ describe("the whole walk", { timeout: 300_000 }, () => {
     await page.goto(`${url}/account`);
     assert.match(await page.locator("main").innerText(), new RegExp(other));
 
+    // The second step was taken a moment ago: that confirms it, and no password does.
     await page.getByRole("link", { name: "Delete my account" }).click();
-    await page.getByLabel("Password", { exact: true }).fill(OTHER);
+    await page.getByRole("button", { name: "Delete for good" }).waitFor();
+    assert.equal(await page.getByLabel("Password", { exact: true }).count(), 0);
     await page.getByRole("button", { name: "Delete for good" }).click();
     assert.match(await told(), /was deleted/);
+    await mailTo(url, other, [], (one) => /was deleted/.test(one.subject));
     // A refusal is an answer like any other, and who goes on quickly leaves a picture behind.
     assert.deepEqual(complaints.filter((text) => !/status of (401|403|404|422)/.test(text)), []);
     await page.close();
+  });
+
+  for (const javaScriptEnabled of [true, false]) {
+    test(`a person without a password, ${javaScriptEnabled ? "with" : "without"} JavaScript`, async (t) => {
+      const { url } = house;
+      if (!await showsMail(url)) return t.skip("this house shows no mail: it is not `tokenhouse dev`");
+      const context = await browser.newContext({ javaScriptEnabled });
+      const page = await context.newPage();
+      page.setDefaultTimeout(20_000);
+      const email = await signInByMail(page, url);
+
+      // Proves by a mail that it is still they.
+      await page.goto(`${url}/account/prove?return_to=/account/password`);
+      assert.equal(await page.getByLabel("Password", { exact: true }).count(), 0);
+      await page.getByRole("button", { name: "Send me a code by e-mail" }).click();
+      const { text } = await mailTo(url, email, [], (one) => /Your code/.test(one.subject));
+      await page.getByRole("textbox", { name: "Code", exact: true }).fill(text.match(/\d{4} \d{4}/)[0]);
+      await page.getByRole("button", { name: "Continue" }).click();
+      await page.waitForURL(`${url}/account/password`);
+
+      // Sets a first password, and signs in with it.
+      assert.equal(await page.getByRole("heading", { level: 1 }).innerText(), "Set a password");
+      await page.getByLabel("New password").fill(OTHER);
+      await page.getByRole("button", { name: "Set password" }).click();
+      assert.match(await page.getByRole("status").innerText(), /Your password is set/);
+      const other = await (await browser.newContext()).newPage();
+      await signIn(other, url, email, OTHER);
+      await other.context().close();
+      await context.close();
+    });
+  }
+
+  test("an account without a password ends by its page", async (t) => {
+    const { url } = house;
+    if (!await showsMail(url)) return t.skip("this house shows no mail: it is not `tokenhouse dev`");
+    const context = await browser.newContext({ javaScriptEnabled: false });
+    const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
+    const email = await signInByMail(page, url);
+    await page.getByRole("link", { name: "Delete my account" }).click();
+    await page.getByRole("button", { name: "Delete for good" }).click();
+    assert.match(await page.getByRole("status").innerText(), /was deleted/);
+    await mailTo(url, email, [], (one) => /was deleted/.test(one.subject));
+    await context.close();
   });
 });

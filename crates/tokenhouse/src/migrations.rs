@@ -21,5 +21,6 @@ migrations![
     "0005_second_factors",
     "0006_passkeys",
     "0007_leases",
-    "0008_guard"
+    "0008_guard",
+    "0009_mails_of_a_person"
 ];

@@ -32,6 +32,7 @@ fn documented(house: &Tokenhouse) -> OpenApiRouter<Tokenhouse> {
 fn braked_routes(features: &[Feature]) -> OpenApiRouter<Tokenhouse> {
     let mut braked = features.iter().fold(
         session::routes::limited_routes()
+            .merge(account::routes::limited_routes())
             .merge(login::routes::routes())
             .merge(recovery::routes::routes()),
         |routes, feature| routes.merge((feature.routes)()),

@@ -31,6 +31,7 @@ pub(crate) const EMBEDDED: &[Embedded] = embedded! {
     "pages/part_passkeys.html",
     "pages/part_password.html",
     "pages/part_profile.html",
+    "pages/part_prove_magic.html",
     "pages/part_recovery_codes.html",
     "pages/part_sign_in_magic.html",
     "pages/part_sign_in_passkey.html",
@@ -53,7 +54,14 @@ pub(crate) const EMBEDDED: &[Embedded] = embedded! {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::base::settings::Settings;
+    use crate::base::template::Templates;
+    use crate::features;
+    use crate::kernel::pages::look::Look;
+    use crate::kernel::pages::sample::{every_page, parts};
 
     #[test]
     fn every_file_is_in_the_binary() {
@@ -74,5 +82,51 @@ mod tests {
         let mut named: Vec<_> = EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).collect();
         named.sort();
         assert_eq!(named, there);
+    }
+
+    /// Files that others take in.
+    const WITHIN: &[&str] = &["pages/components.html", "pages/events.html", "pages/frame.html"];
+
+    #[test]
+    fn every_page_is_rendered_in_every_language() {
+        let templates = Templates::load(EMBEDDED, None, "en").unwrap();
+        let look = Look::of(&Settings::default())
+            .map_err(|(_, problem)| problem)
+            .unwrap();
+        let mut seen = BTreeSet::new();
+        let mut count = 0;
+        every_page(&templates, &look, features::ALL, |template, language, html| {
+            let what = format!("{template} in {}: {html}", language.tag());
+            // What a person typed, or somebody else said, is text.
+            for made_up in [
+                "<ada>", "<typed>", "<wrong>", "<there>", "<token>", "<csrf>", "<key>", "<done>", "<here>",
+            ] {
+                assert!(!html.contains(made_up), "{what}");
+            }
+            let tag = format!("<!doctype html>\n<html lang=\"{}\" dir=\"ltr\">", language.tag());
+            assert!(html.starts_with(&tag) && html.contains("<h1>"), "{what}");
+            assert!(!html.contains(" style=") && !html.contains("<script>"), "{what}");
+            for input in html.split("<input ").skip(1) {
+                let input = input.split_once('>').map_or(input, |(input, _)| input);
+                if input.contains("password\"") {
+                    assert!(
+                        input.contains("type=\"password\"") && !input.contains(" value="),
+                        "{what}"
+                    );
+                }
+            }
+            seen.insert(template);
+            count += 1;
+        })
+        .unwrap();
+        assert!(count > 600, "{count}");
+        let parts = parts(features::ALL);
+        let forgotten: Vec<_> = EMBEDDED
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| name.starts_with("pages/") && !WITHIN.contains(name))
+            .filter(|name| !seen.contains(name) && !parts.contains(name))
+            .collect();
+        assert!(forgotten.is_empty(), "no sample of {forgotten:?}");
     }
 }

@@ -34,7 +34,9 @@ use crate::kernel::lease::Node;
 use crate::kernel::login::LoginAttempt;
 use crate::kernel::look::Looks;
 use crate::kernel::mail::Deliveries;
+use crate::kernel::mail::letter::every_mail;
 use crate::kernel::metrics::Metrics;
+use crate::kernel::pages::sample::every_page;
 use crate::kernel::session::RefreshTokens;
 use crate::kernel::session::browser::BrowserKeys;
 use crate::kernel::wrong_passwords::WrongPasswords;
@@ -379,6 +381,11 @@ impl Builder {
         }
         let templates = templates(&settings)?;
         let look = check::look(&settings)?;
+        if settings.templates.folder.is_some() {
+            // Those of the house are tried by a test.
+            every_page(&templates, &look, features::ALL, |_, _, _| {})?;
+            every_mail(&templates, &settings, |_, _| {})?;
+        }
         let clock = self.clock.unwrap_or_else(Clock::system);
         let entropy = self.entropy.unwrap_or_else(Entropy::system);
 

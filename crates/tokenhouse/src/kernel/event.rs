@@ -63,7 +63,7 @@ const INSERT: &str = "
 /// Takes part in the transaction of the change.
 pub(crate) async fn write(on: &mut impl Executor, entropy: &Entropy, event: Event) -> Result<(), Error> {
     query(INSERT)
-        .bind(entropy.uuid_v7(event.at)?)
+        .bind(entropy.ordered_uuid_v7(event.at)?)
         .bind(event.at)
         .bind(event.kind)
         .bind(event.user)
@@ -92,7 +92,7 @@ pub(crate) async fn write_many(
     let mut rows = Vec::new();
     for event in events {
         rows.push(vec![
-            entropy.uuid_v7(event.at)?.into(),
+            entropy.ordered_uuid_v7(event.at)?.into(),
             event.at.into(),
             event.kind.into(),
             event.user.into(),

@@ -40,6 +40,8 @@ pub(crate) enum Notice<'a> {
     WrongCodes,
     /// So many were wrong that none is looked at any more.
     CodesStopped,
+    /// The account is gone.
+    AccountDeleted,
 }
 
 impl Notice<'_> {
@@ -54,6 +56,7 @@ impl Notice<'_> {
             Self::UsernameChanged => "username_changed",
             Self::WrongCodes => "wrong_codes",
             Self::CodesStopped => "codes_stopped",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 }
@@ -105,7 +108,8 @@ pub(crate) async fn security_notice(
         return Ok(());
     }
     let key = BrakeKey::of(&[b"notice", user.id.0.as_bytes()]);
-    if !brake::admit(tx, &key, PACE, now).await? {
+    // An account ends once, and nobody can have used that notice up before.
+    if !matches!(notice, Notice::AccountDeleted) && !brake::admit(tx, &key, PACE, now).await? {
         tracing::warn!(user = %user.id, kind = notice.kind(), "so much happened to an account that its user is not told of it all");
         return Ok(());
     }

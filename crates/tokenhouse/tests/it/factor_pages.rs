@@ -220,7 +220,8 @@ on_both_engines! {
         }
         let fields = [("current_password", PASSWORD), ("new_password", "another long password")];
         assert!(browser.post("/account/password", "/account/password", &fields).await.leads_to().starts_with("/account/prove"));
-        assert!(browser.post("/account/delete", "/account/delete", &[("password", PASSWORD)]).await.leads_to().starts_with("/account/prove"));
+        assert!(browser.post("/account", "/account/delete", &[("password", PASSWORD)]).await.leads_to().starts_with("/account/prove"));
+        assert_eq!(browser.get("/account/delete").await.leads_to(), "/account/prove?return_to=%2Faccount%2Fdelete");
         let page = browser.get("/account/prove").await.is(200).html();
         assert!(!page.contains("name=\"password\"") && page.contains("name=\"code\""), "{page}");
         browser.post("/account/prove", "/account/prove", &[("password", PASSWORD)]).await.is(422);

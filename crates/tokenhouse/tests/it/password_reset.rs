@@ -218,7 +218,7 @@ on_both_engines! {
         reset(&api, &letter, NEW).await.is(204);
         // A change that began with what the account was before cannot end after it.
         let yet_another = tokenhouse::Secret::from("yet another password");
-        let old = api.house().change_password(&user, NEW.into(), &yet_another, None, &tokenhouse::Origin::default()).await;
+        let old = api.house().change_password(&user, Some(NEW.into()), &yet_another, None, &tokenhouse::Origin::default()).await;
         assert!(old.is_ok(), "{old:?}: it reads the account anew");
         reset(&api, &letter, PASSWORD).await.problem(401, "ticket_invalid");
         api.guess("ada@example.org", "yet another password").await.is(200);

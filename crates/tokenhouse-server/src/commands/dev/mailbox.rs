@@ -199,7 +199,7 @@ fn page(title: &str, body: &str) -> Response {
          <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><style>\
          body{{max-width:46rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif}}\
          ul{{list-style:none;padding:0}}li{{padding:.6rem 0;border-bottom:1px solid #8884}}small{{opacity:.8}}\
-         iframe{{width:100%;height:36rem;border:1px solid #8888;border-radius:6px}}\
+         iframe{{box-sizing:border-box;width:100%;height:44rem;border:1px solid #8888;border-radius:6px}}\
          pre{{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid #8888;border-radius:6px;padding:1rem}}\
          a{{overflow-wrap:anywhere}}</style></head><body><main>{body}</main></body></html>"
     );

@@ -304,7 +304,7 @@ settings! {
 
     /// The rooms of the house; one that is switched off has no routes and no pages.
     pub struct FeatureSettings ("features") {
-        /// Sign up, log in and delete an account with a password.
+        /// Sign up, log in and reset with a password.
         value password: bool = true,
         /// Codes of authenticator apps as a second factor. Switched off, an account that has only this one is logged in to
         /// without.

@@ -54,14 +54,12 @@ impl Texts {
         self.0.get(key).map(String::as_str)
     }
 
-    #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, text)| (key.as_str(), text.as_str()))
     }
 }
 
 /// The names in braces of a text, in their order.
-#[cfg(test)]
 pub(super) fn places(text: &str) -> impl Iterator<Item = &str> {
     text.split('{')
         .skip(1)
@@ -117,6 +115,11 @@ impl Language {
         &self.tag
     }
 
+    /// What it is called in itself: `Deutsch`.
+    pub(crate) fn name(&self) -> &str {
+        self.texts.get("language.name").unwrap_or(&self.tag)
+    }
+
     /// `ltr` or `rtl`.
     pub(crate) fn direction(&self) -> &str {
         match self.texts.get("language.direction") {
@@ -126,11 +129,13 @@ impl Language {
     }
 
     /// The text of a key with its places filled, for where no template is: the subject of a mail, say. `None` where no
-    /// language has it.
+    /// language has it. A place that nothing fills stays as it is.
     pub(crate) fn text(&self, key: &str, arguments: &[(&str, &str)]) -> Option<String> {
         let fill = |name: &str, out: &mut String| match arguments.iter().find(|(known, _)| *known == name) {
             Some((_, value)) => out.push_str(value),
-            None => out.push_str(name),
+            None => {
+                let _ = write!(out, "{{{name}}}");
+            }
         };
         Some(filled(self.texts.get(key)?, fill))
     }
@@ -145,10 +150,15 @@ impl Language {
     /// # Errors
     /// When the template is not there or asks for what is not: a mistake of ours, or of an override.
     pub(crate) fn render(&self, name: &str, context: Value) -> Result<String, Error> {
+        self.try_render(name, context).map_err(Error::internal)
+    }
+
+    /// The same, for whoever wants to say what is wrong.
+    pub(crate) fn try_render(&self, name: &str, context: Value) -> Result<String, TemplateError> {
         self.environment
             .get_template(name)
             .and_then(|template| template.render(context))
-            .map_err(|error| Error::internal(TemplateError::Faulty(name.to_owned(), sentence(&error))))
+            .map_err(|error| TemplateError::Faulty(name.to_owned(), sentence(&error)))
     }
 }
 
@@ -191,7 +201,6 @@ fn translate(texts: &Texts, state: &State, key: &str, arguments: &Kwargs) -> Res
     if let Some(name) = missing {
         return Err(unknown(format!("the text `{key}` needs the argument `{name}`")));
     }
-    arguments.assert_all_used()?;
     Ok(if html {
         Value::from_safe_string(out)
     } else {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use minijinja::Value;
 
 pub(crate) use self::language::Language;
-use self::language::Texts;
+use self::language::{Texts, places};
 
 /// A file in the binary: its name (`pages/sign_in.html`, `languages/en.toml`) and its text.
 pub(crate) type Embedded = (&'static str, &'static str);
@@ -89,8 +89,12 @@ impl Templates {
             .unwrap_or_else(|| &self.languages[&self.usual])
     }
 
+    /// The language of exactly this tag.
+    pub(crate) fn named(&self, tag: &str) -> Option<&Language> {
+        self.languages.get(tag)
+    }
+
     /// Every language there is.
-    #[cfg(test)]
     pub(crate) fn languages(&self) -> impl Iterator<Item = &Language> {
         self.languages.values()
     }
@@ -117,6 +121,11 @@ impl Templates {
             }
         }
         best.map_or_else(|| self.language(&self.usual), |(_, language)| language)
+    }
+
+    /// The language that a person of this language (`de-AT`) understands, where there is one.
+    pub(crate) fn understood(&self, tag: &str) -> Option<&Language> {
+        self.matching(&tag.to_ascii_lowercase())
     }
 
     /// RFC 4647 §3.4: the range is shortened until it fits.
@@ -181,6 +190,48 @@ fn read(folder: &Path) -> Result<Vec<(String, String)>, TemplateError> {
     }
 }
 
+/// Nothing fills a place that the texts of the house do not have; of texts that only the operator has nothing is known.
+fn refuse_unknown_places(
+    name: &str,
+    own: &Texts,
+    files: &BTreeMap<String, String>,
+) -> Result<(), TemplateError> {
+    let english = format!("languages/{COMPLETE}.toml");
+    let ours = match files.get(&english) {
+        Some(text) => Texts::parse(&english, text)?,
+        None => return Ok(()),
+    };
+    for (key, text) in own.all() {
+        let Some(our_text) = ours.get(key) else { continue };
+        let mut known: Vec<&str> = places(our_text).collect();
+        // Each text of such a section is filled with the same.
+        if let Some((section, _)) = key.rsplit_once('.')
+            && (section.starts_with("mail.") || matches!(section, "fault" | "trouble"))
+        {
+            let beside = ours.all().filter(|(other, _)| {
+                other
+                    .strip_prefix(section)
+                    .is_some_and(|rest| rest.starts_with('.') && !rest[1..].contains('.'))
+            });
+            known.extend(beside.flat_map(|(_, text)| places(text)));
+        }
+        known.sort_unstable();
+        known.dedup();
+        if let Some(unknown) = places(text).find(|place| !known.contains(place)) {
+            let there = if known.is_empty() {
+                "it has no places".to_owned()
+            } else {
+                format!("there is {{{}}}", known.join("}, {"))
+            };
+            return Err(TemplateError::Faulty(
+                name.to_owned(),
+                format!("nothing fills {{{unknown}}} in `{key}`; {there}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The texts of each language: those of the binary under those of the operator, and English under both.
 fn texts(
     files: &BTreeMap<String, String>,
@@ -193,6 +244,9 @@ fn texts(
             .and_then(|name| name.strip_suffix(".toml"));
         if let Some(tag) = tag {
             let texts = Texts::parse(name, text)?;
+            if own.contains_key(name) {
+                refuse_unknown_places(name, &texts, files)?;
+            }
             all.entry(tag.to_owned()).or_default().overlay(texts);
         }
     }

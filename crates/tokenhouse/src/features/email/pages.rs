@@ -15,15 +15,38 @@ use crate::base::template;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::VERIFY;
 use crate::kernel::pages::{
-    AskPage, FormState, FromMailPage, Member, Pages, Part, Posted, Visit, done, given, query,
+    AskPage, FormState, FromMailPage, Member, Pages, Part, Posted, Samples, Visit, done, given, query,
 };
 use crate::kernel::ticket::{Key, Purpose};
 
 pub(super) const PAGES: Pages = Pages {
     routes,
     account: Some(account_part),
+    samples,
     ..Pages::NONE
 };
+
+fn samples() -> Samples {
+    let mut samples = Samples::default();
+    for (email, verified) in [(Some("<ada>"), true), (Some("<ada>"), false), (None, false)] {
+        samples = samples.account("pages/part_email.html", &Section { email, verified });
+    }
+    for form in FormState::samples() {
+        for page in [verify_page(), confirm_page(), undo_page()] {
+            samples = FromMailPage::samples(samples, &form, &page);
+        }
+        for asks_password in [true, false] {
+            let page = ChangePage {
+                form: form.clone(),
+                called: "<ada>".to_owned(),
+                asks_password,
+            };
+            samples = samples.page("pages/email.html", &page);
+        }
+        samples = samples.page("pages/ask.html", &ask_page(form));
+    }
+    samples
+}
 
 fn routes() -> Router<Tokenhouse> {
     Router::new()
@@ -138,13 +161,13 @@ async fn ask(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error
 struct ChangePage {
     form: FormState,
     called: String,
+    asks_password: bool,
 }
 
-fn change_page(member: &Member, form: FormState) -> Result<Response, Error> {
-    let user = &member.user;
-    let called = user.email.as_ref().or(user.username.as_ref());
+async fn change_page(member: &Member, form: FormState) -> Result<Response, Error> {
     let page = ChangePage {
-        called: called.cloned().unwrap_or_default(),
+        called: member.signs_in_as(),
+        asks_password: member.house.confirms_by_secret(&member.user).await?,
         form,
     };
     let response = member.page(page.form.status(), "pages/email.html", &page)?;
@@ -153,30 +176,28 @@ fn change_page(member: &Member, form: FormState) -> Result<Response, Error> {
 
 /// `GET /account/email`
 async fn show_change(member: Member) -> Result<Response, Error> {
-    change_page(&member, FormState::default())
+    let by_password = member.house.confirms_by_secret(&member.user).await?;
+    if let Some(proof) = member.prove_before(by_password, "/account/email").await? {
+        return Ok(proof);
+    }
+    change_page(&member, FormState::default()).await
 }
 
 /// `POST /account/email`
 async fn ask_to_change(Posted(member, mut fields): Posted<Member>) -> Result<Response, Error> {
     let new = fields.take_optional("new_email").unwrap_or_default();
-    let password = Secret::from(fields.take_optional("password").unwrap_or_default());
+    let password = fields.take_optional("password").map(Secret::from);
     let typed = FormState::with([("new_email", Some(new.clone()))]);
     let (house, origin) = (&member.house, &member.origin);
     if let Err(error) = house
-        .require_fresh_where_two_steps(&member.user, member.session.id)
+        .confirm(&member.user, member.session.id, password, origin)
         .await
     {
-        return member.prove_first(error, "/account/email");
-    }
-    if let Err(error) = house.prove_by_secret(&member.user, password, origin).await {
-        let mut form = typed;
-        if error.code() == Code::InvalidCredentials {
-            let words = member.language().text("fault.password_wrong", &[]);
-            form.fault("password", words.unwrap_or_default());
-        } else {
-            form = form.failed(&member, error)?;
+        if error.code() == Code::FreshProofRequired {
+            return member.prove_first(error, "/account/email");
         }
-        return change_page(&member, form);
+        let form = typed.of_password("password", &member, error)?;
+        return change_page(&member, form).await;
     }
     match house.ask_to_change_email(&member.user, &new, origin).await {
         Ok(()) => FromMailPage {
@@ -189,9 +210,9 @@ async fn ask_to_change(Posted(member, mut fields): Posted<Member>) -> Result<Res
             let mut form = typed;
             let words = member.language().text("trouble.email_taken", &[]);
             form.fault("new_email", words.unwrap_or_default());
-            change_page(&member, form)
+            change_page(&member, form).await
         }
-        Err(error) => change_page(&member, typed.failed(&member, error)?),
+        Err(error) => change_page(&member, typed.failed(&member, error)?).await,
     }
 }
 

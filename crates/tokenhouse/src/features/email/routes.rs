@@ -8,6 +8,7 @@ use utoipa_axum::routes;
 
 use crate::base::error::Error;
 use crate::base::http::{Body, Origin, Problem};
+use crate::base::secret::Secret;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::{AskedAnswer, FromMail};
 use crate::kernel::session::CurrentUser;
@@ -99,9 +100,9 @@ struct ChangeEmailBody {
     /// Where mail is to arrive.
     #[schema(example = "ada@example.com", format = "email", max_length = 254)]
     new_email: String,
-    /// The password that is valid now.
+    /// The password that is valid now; not needed where the account has a second factor, or no password.
     #[schema(format = "password")]
-    password: String,
+    password: Option<String>,
 }
 
 /// Change my address
@@ -112,7 +113,7 @@ struct ChangeEmailBody {
     security(("password" = [])),
     responses(
         (status = 202, description = "A mail is on its way to the new address", body = AskedAnswer),
-        (status = 401, description = "`invalid_credentials`; `fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials`; `fresh_proof_required` where the account has a second factor or no password; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`mail_disabled`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`email_taken`, where `signup.reveal_taken` is on", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
@@ -126,12 +127,11 @@ async fn ask_to_change(
     Body(mut body): Body,
 ) -> Result<Response, Error> {
     let new = body.take("new_email").unwrap_or_default();
-    let password = body.take_secret("password").unwrap_or_default();
+    let password = body.take_optional("password").map(Secret::from);
     body.finish()?;
     house
-        .require_fresh_where_two_steps(&user, user.session_id()?)
+        .confirm(&user, user.session_id()?, password, &origin)
         .await?;
-    house.prove_by_secret(&user, password, &origin).await?;
     house.ask_to_change_email(&user, &new, &origin).await?;
     Ok(AskedAnswer::respond())
 }

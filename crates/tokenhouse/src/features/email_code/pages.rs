@@ -34,10 +34,13 @@ async fn at_login(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, 
 async fn to_prove(Posted(member, mut fields): Posted<Member>) -> Result<Response, Error> {
     let return_to = fields.take_optional("return_to");
     match member.house.mail_proof(&member.user, &member.origin).await {
-        Ok(()) => member.prove_page(FormState::default(), return_to, true).await,
+        Ok(()) => {
+            let form = FormState::default();
+            member.prove_page(form, return_to, Some("/account/prove")).await
+        }
         Err(error) => {
             let form = FormState::default().failed(&member, error)?;
-            member.prove_page(form, return_to, false).await
+            member.prove_page(form, return_to, None).await
         }
     }
 }

@@ -2,6 +2,7 @@
 //! verifies it, since the account may have been opened by somebody who does not read it, and knows its password; its link
 //! puts everybody else out.
 
+mod again;
 mod pages;
 pub(crate) mod routes;
 
@@ -25,7 +26,7 @@ pub(super) const FEATURE: Feature = Feature {
     pages: pages::PAGES,
     factor: None,
     way_in: Some(|house, _, user| {
-        let can = house.sends_mail() && user.email_verified;
+        let can = house.logs_in_by_mail(user);
         Box::pin(async move { Ok(can) })
     }),
     sweep: None,

@@ -11,9 +11,14 @@ use crate::base::http::{Body, Origin, Problem};
 use crate::kernel::answer::TokenAnswer;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::{AskedAnswer, FromMail};
+use crate::kernel::session::CurrentUser;
 
 pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
-    OpenApiRouter::new().routes(routes!(ask)).routes(routes!(log_in))
+    OpenApiRouter::new()
+        .routes(routes!(ask))
+        .routes(routes!(log_in))
+        .routes(routes!(ask_again))
+        .routes(routes!(again))
 }
 
 /// Who wants to log in.
@@ -92,4 +97,63 @@ async fn log_in(
         &login.tokens,
         Some(login.user),
     ))
+}
+
+/// Send me a code to prove again who I am, as I log in by mail
+///
+/// To the account's address, which was verified. The code is then sent to `/auth/reauthenticate/magic`, in the same
+/// session.
+#[utoipa::path(
+    post, path = "/auth/reauthenticate/magic/request", operation_id = "ask_to_prove_by_mail", tag = "Sessions", security(("password" = [])),
+    responses(
+        (status = 202, description = "A mail is on its way to the account's address", body = AskedAnswer),
+        (status = 401, description = "`fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: the account is not logged in to by mail; `mail_disabled`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn ask_again(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    user: CurrentUser,
+) -> Result<Response, Error> {
+    house
+        .ask_to_prove_by_mail(&user, user.session_id()?, &origin)
+        .await?;
+    Ok(AskedAnswer::respond())
+}
+
+/// What came by mail.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "documents the body that `Body` reads field by field")]
+struct MagicAgainBody {
+    /// The code.
+    #[schema(example = "1234 5678")]
+    code: String,
+}
+
+/// Prove again who you are, with a code by mail
+///
+/// After `fresh_proof_required`, for who logs in by mail; then repeat what was refused.
+#[utoipa::path(
+    post, path = "/auth/reauthenticate/magic", operation_id = "prove_again_by_mail", tag = "Sessions", request_body = MagicAgainBody, security(("password" = [])),
+    responses(
+        (status = 204, description = "The session counts as freshly proven"),
+        (status = 401, description = "`ticket_invalid`; `fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn again(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    user: CurrentUser,
+    Body(mut body): Body,
+) -> Result<StatusCode, Error> {
+    let code = body.take_secret("code").unwrap_or_default();
+    body.finish()?;
+    house
+        .prove_again_by_mail(&user, user.session_id()?, &code, &origin)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }

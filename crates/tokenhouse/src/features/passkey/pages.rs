@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -17,14 +18,57 @@ use crate::base::http::{Fields, page};
 use crate::base::secret::Secret;
 use crate::base::template;
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::pages::{FormState, Member, Pages, Part, Posted, SignIn, Visit, done};
+use crate::kernel::pages::{FormState, Member, Pages, Part, Posted, Samples, SignIn, Visit, done};
 
 pub(super) const PAGES: Pages = Pages {
     routes,
     sign_in: Some(sign_in_part),
     account: Some(account_part),
+    prove: None,
     export: Some(|house, user| Box::pin(async move { Ok(serde_json::json!(house.passkeys(user).await?)) })),
+    samples,
 };
+
+fn samples() -> Samples {
+    let passkey = |used: bool| Passkey {
+        id: Uuid::nil(),
+        name: "<key>".to_owned(),
+        created_at: Timestamp::UNIX_EPOCH,
+        last_used_at: used.then_some(Timestamp::UNIX_EPOCH),
+        signs_in_alone: used,
+        backup_eligible: used,
+        backed_up: used,
+        transports: Vec::new(),
+        aaguid: Uuid::nil(),
+    };
+    let mut samples = Samples::default().sign_in("pages/part_sign_in_passkey.html", &());
+    for passkeys in [vec![passkey(true), passkey(false)], Vec::new()] {
+        samples = samples.account("pages/part_passkeys.html", &Section { passkeys });
+    }
+    for form in FormState::samples() {
+        for purpose in ["sign_in", "second_step", "prove", "new"] {
+            let full = purpose == "new";
+            let page = CeremonyPage {
+                form: form.clone(),
+                what: if full { "create" } else { "get" },
+                purpose,
+                action: "/account/passkeys/finish",
+                options: "<options>".to_owned(),
+                return_to: full.then(|| "/<there>".to_owned()),
+                mfa_token: full.then(|| "<token>".to_owned()),
+            };
+            samples = samples.page("pages/passkey.html", &page);
+        }
+        for used in [true, false] {
+            let page = PasskeyPage {
+                form: form.clone(),
+                passkey: passkey(used),
+            };
+            samples = samples.page("pages/passkey_edit.html", &page);
+        }
+    }
+    samples
+}
 
 fn routes() -> Router<Tokenhouse> {
     Router::new()
@@ -250,7 +294,7 @@ async fn finish_proof(Posted(member, mut fields): Posted<Member>) -> Result<Resp
         Ok(()) => Ok(page::redirect(&member.destination(return_to.as_deref()))),
         Err(error) => {
             let form = FormState::default().failed(&member, as_refused(error))?;
-            member.prove_page(form, return_to, false).await
+            member.prove_page(form, return_to, None).await
         }
     }
 }

@@ -222,25 +222,49 @@ impl Tokenhouse {
         })
     }
 
-    /// Changes a user's password; every session but `keep` is over.
+    /// Changes a user's password, or sets the first of a user who has none; every session but `keep` is over.
     ///
     /// # Errors
-    /// `fresh_proof_required` where the account has a second factor and `keep` was not proven for a while;
-    /// `invalid_credentials` where the current one is wrong; `invalid_fields`; `account_locked`; `overloaded`.
+    /// `fresh_proof_required` where the account has a second factor or no password, and `keep` was not proven for a
+    /// while; `invalid_credentials` where the current one is wrong; `invalid_fields`; `account_locked`; `overloaded`.
     pub async fn change_password(
         &self,
         user: &User,
-        current: Secret,
+        current: Option<Secret>,
         new: &Secret,
         keep: Option<SessionId>,
         origin: &Origin,
     ) -> Result<(), Error> {
+        let Some(current) = current else {
+            return self.set_first_password(user, new, keep, origin).await;
+        };
         if let Some(session) = keep {
             self.require_fresh_where_two_steps(user, session).await?;
         }
         let proof = self.prove_password_again(user, current, origin).await?;
         let hash = self.hash_new_password("new_password", new, user).await?;
         self.store_password(&proof.user, &hash, keep, origin).await
+    }
+
+    async fn set_first_password(
+        &self,
+        user: &User,
+        new: &Secret,
+        keep: Option<SessionId>,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let has_one = self.password_changed_at(user.id).await?.is_some();
+        let Some(session) = keep.filter(|_| !has_one) else {
+            return Err(Error::invalid_fields(vec![FieldError::new(
+                "current_password",
+                "missing",
+                "is required",
+            )]));
+        };
+        self.require_fresh(session).await?;
+        let hash = self.hash_new_password("new_password", new, user).await?;
+        // Whoever sets one at the same moment changes the epoch, and one of the two is refused.
+        self.store_password(user, &hash, keep, origin).await
     }
 
     /// Sets a user's password without asking for the old one: for operators. Every session is over.
@@ -250,20 +274,6 @@ impl Tokenhouse {
     pub async fn set_password(&self, user: &User, new: &Secret) -> Result<(), Error> {
         let hash = self.hash_new_password("password", new, user).await?;
         self.store_password(user, &hash, None, &Origin::default()).await
-    }
-
-    /// Deletes the account of a user who shows the password again.
-    ///
-    /// # Errors
-    /// `invalid_credentials`; `account_locked`; `overloaded`.
-    pub async fn delete_own_account(
-        &self,
-        user: &User,
-        password: Secret,
-        origin: &Origin,
-    ) -> Result<(), Error> {
-        let proof = self.prove_password_again(user, password, origin).await?;
-        self.delete_user(proof.user.id, origin).await
     }
 
     /// Proves again who the user of this session is, with the password.
@@ -279,7 +289,8 @@ impl Tokenhouse {
         origin: &Origin,
     ) -> Result<(), Error> {
         let proof = self.prove_password_again(user, password, origin).await?;
-        self.proven_by_first(&proof.user, session, proof.method, origin)
+        let tx = self.0.store.write().await?;
+        self.proven_by_first(tx, &proof.user, session, proof.method, origin)
             .await
     }
 

@@ -1,4 +1,4 @@
-//! The pages of passwords: sign in with one, sign up, change it, delete the account by it.
+//! The pages of passwords: sign in with one, sign up, change it, set the first.
 
 use axum::Router;
 use axum::response::Response;
@@ -10,21 +10,67 @@ use serde::Serialize;
 
 use super::{Login, SignedUp, Signup};
 use crate::base::error::{Code, Error};
-use crate::base::http::{Fields, cookie, page};
+use crate::base::http::{Fields, page};
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::base::settings::{Identifier, SignupMode};
 use crate::base::template;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::ticket_invalid;
-use crate::kernel::pages::{FormState, Member, Pages, Part, Posted, SignIn, Visit, done, query};
+use crate::kernel::pages::{FormState, Member, Pages, Part, Posted, Samples, SignIn, Visit, done, query};
 
 pub(super) const PAGES: Pages = Pages {
     routes,
     sign_in: Some(sign_in_part),
     account: Some(account_part),
+    prove: None,
     export: Some(export),
+    samples,
 };
+
+fn samples() -> Samples {
+    let mut samples = super::reset_pages::samples();
+    for identifier in ["email", "username", "either"] {
+        let full = identifier == "email";
+        let way = SignInWay {
+            identifier,
+            sign_up: full,
+            forgot: full,
+        };
+        samples = samples.sign_in("pages/part_sign_in_password.html", &way);
+    }
+    for changed_at in [Some(Timestamp::UNIX_EPOCH), None] {
+        samples = samples.account("pages/part_password.html", &Section { changed_at });
+    }
+    for form in FormState::samples() {
+        for (email, username, closed) in [
+            (Some(true), Some(false), false),
+            (None, Some(true), false),
+            (Some(false), None, true),
+        ] {
+            let page = SignUpPage {
+                form: form.clone(),
+                return_to: email.map(|_| "/<there>".to_owned()),
+                email,
+                username,
+                password_min: 8,
+                closed,
+                invitation: email.map(|_| "<token>".to_owned()),
+            };
+            samples = samples.page("pages/sign_up.html", &page);
+        }
+        for has_one in [true, false] {
+            let page = ChangePage {
+                form: form.clone(),
+                called: "<ada>".to_owned(),
+                has_one,
+                password_min: 8,
+            };
+            samples = samples.page("pages/password.html", &page);
+        }
+    }
+    samples
+}
 
 fn routes() -> Router<Tokenhouse> {
     Router::new()
@@ -32,7 +78,6 @@ fn routes() -> Router<Tokenhouse> {
         .route("/account/sign-up", get(show_sign_up).post(sign_up))
         .merge(super::reset_pages::routes())
         .route("/account/password", get(show_change).post(change))
-        .route("/account/delete", get(show_delete).post(delete))
 }
 
 /// The way to sign in.
@@ -159,7 +204,10 @@ async fn show_sign_up(visit: Visit, uri: Uri) -> Result<Response, Error> {
 /// `POST /account/sign-up`
 async fn sign_up(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
     let return_to = fields.take_optional("return_to");
-    let signup = read_signup(&mut fields);
+    let mut signup = read_signup(&mut fields);
+    if let Some(language) = visit.chosen_language() {
+        signup.profile.insert("locale".to_owned(), language.into());
+    }
     let invitation = signup.invitation.as_ref().map(|token| token.expose().to_owned());
     let typed = FormState::with([
         ("email", signup.email.clone()),
@@ -205,14 +253,16 @@ fn account_part(member: &Member) -> BoxFuture<'_, Result<Option<Part>, Error>> {
 #[derive(Serialize)]
 struct ChangePage {
     form: FormState,
-    /// For a password manager, which wants to know whose password it keeps.
     called: String,
+    /// Whether there is one that is changed.
+    has_one: bool,
     password_min: usize,
 }
 
-fn change_page(member: &Member, form: FormState) -> Result<Response, Error> {
+async fn change_page(member: &Member, form: FormState) -> Result<Response, Error> {
     let page = ChangePage {
-        called: called(member),
+        called: member.signs_in_as(),
+        has_one: has_one(member).await?,
         password_min: member.house.settings().passwords.min_length,
         form,
     };
@@ -222,91 +272,42 @@ fn change_page(member: &Member, form: FormState) -> Result<Response, Error> {
         .complete(member.page(status, "pages/password.html", &page)?))
 }
 
-fn called(member: &Member) -> String {
-    let user = &member.user;
-    user.email
-        .as_ref()
-        .or(user.username.as_ref())
-        .cloned()
-        .unwrap_or_default()
+async fn has_one(member: &Member) -> Result<bool, Error> {
+    let changed_at = member.house.password_changed_at(member.user.id).await?;
+    Ok(changed_at.is_some())
 }
 
 /// `GET /account/password`
 async fn show_change(member: Member) -> Result<Response, Error> {
-    change_page(&member, FormState::default())
+    if let Some(proof) = member
+        .prove_before(has_one(&member).await?, "/account/password")
+        .await?
+    {
+        return Ok(proof);
+    }
+    change_page(&member, FormState::default()).await
 }
 
 /// `POST /account/password`
 async fn change(Posted(member, mut fields): Posted<Member>) -> Result<Response, Error> {
-    let current = fields.take_optional("current_password").unwrap_or_default();
+    let current = fields.take_optional("current_password").map(Secret::from);
     let new = fields.take_optional("new_password").unwrap_or_default();
+    let first = current.is_none();
     let (house, keep) = (&member.house, Some(member.session.id));
     let changed = house
-        .change_password(&member.user, current.into(), &new.into(), keep, &member.origin)
+        .change_password(&member.user, current, &new.into(), keep, &member.origin)
         .await;
     match changed {
+        Ok(()) if first => Ok(done(&member, "/account", "password_set")),
         Ok(()) => Ok(done(&member, "/account", "password_changed")),
         Err(error) if error.code() == Code::FreshProofRequired => {
             member.prove_first(error, "/account/password")
         }
-        Err(error) => change_page(&member, by_password("current_password", &member, error)?),
-    }
-}
-
-#[derive(Serialize)]
-struct DeletePage {
-    form: FormState,
-    called: String,
-}
-
-fn delete_page(member: &Member, form: FormState) -> Result<Response, Error> {
-    let page = DeletePage {
-        called: called(member),
-        form,
-    };
-    let status = page.form.status();
-    Ok(page
-        .form
-        .complete(member.page(status, "pages/delete.html", &page)?))
-}
-
-/// `GET /account/delete`
-async fn show_delete(member: Member) -> Result<Response, Error> {
-    delete_page(&member, FormState::default())
-}
-
-/// `POST /account/delete`
-async fn delete(Posted(member, mut fields): Posted<Member>) -> Result<Response, Error> {
-    let password = fields.take_optional("password").unwrap_or_default();
-    let house = &member.house;
-    if let Err(error) = house
-        .require_fresh_where_two_steps(&member.user, member.session.id)
-        .await
-    {
-        return member.prove_first(error, "/account/delete");
-    }
-    match house
-        .delete_own_account(&member.user, password.into(), &member.origin)
-        .await
-    {
-        Ok(()) => {
-            let mut response = done(&member, "/account/sign-in", "account_deleted");
-            cookie::set(response.headers_mut(), house.0.browser.forget_session());
-            Ok(response)
+        Err(error) => {
+            let form = FormState::default().of_password("current_password", &member, error)?;
+            change_page(&member, form).await
         }
-        Err(error) => delete_page(&member, by_password("password", &member, error)?),
     }
-}
-
-/// A wrong password is the fault of its field.
-fn by_password(field: &str, member: &Member, error: Error) -> Result<FormState, Error> {
-    if error.code() != Code::InvalidCredentials {
-        return FormState::default().failed(member, error);
-    }
-    let mut form = FormState::default();
-    let words = member.language().text("fault.password_wrong", &[]);
-    form.fault(field, words.unwrap_or_default());
-    Ok(form)
 }
 
 fn export(house: &Tokenhouse, user: UserId) -> BoxFuture<'_, Result<serde_json::Value, Error>> {

@@ -9,13 +9,21 @@ use crate::base::error::Error;
 use crate::base::secret::Secret;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::RESET;
-use crate::kernel::pages::{AskPage, FormState, FromMailPage, Posted, Visit, done, given, query};
+use crate::kernel::pages::{AskPage, FormState, FromMailPage, Posted, Samples, Visit, done, given, query};
 use crate::kernel::ticket::Key;
 
 pub(super) fn routes() -> Router<Tokenhouse> {
     Router::new()
         .route("/account/forgot", get(show_ask).post(ask))
         .route("/account/reset", get(show).post(reset))
+}
+
+pub(super) fn samples() -> Samples {
+    FormState::samples()
+        .into_iter()
+        .fold(Samples::default(), |samples, form| {
+            FromMailPage::samples(samples, &form, &new_password(8)).page("pages/ask.html", &ask_page(form))
+        })
 }
 
 fn ask_page(form: FormState) -> AskPage {
@@ -27,11 +35,15 @@ fn ask_page(form: FormState) -> AskPage {
 }
 
 fn page(visit: &Visit) -> FromMailPage {
+    new_password(visit.house.settings().passwords.min_length)
+}
+
+fn new_password(min_length: usize) -> FromMailPage {
     FromMailPage {
         kind: "reset",
         action: "/reset",
         again: Some("/forgot"),
-        password_min: Some(visit.house.settings().passwords.min_length),
+        password_min: Some(min_length),
         ..FromMailPage::default()
     }
 }

@@ -25,7 +25,6 @@ pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
         .routes(routes!(forgot))
         .routes(routes!(reset))
         .routes(routes!(change))
-        .routes(routes!(delete))
         .routes(routes!(again))
 }
 
@@ -224,9 +223,9 @@ fn read_login(mut body: Fields) -> Result<Login, Error> {
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "documents the body that `Body` reads field by field")]
 struct ChangeBody {
-    /// The password that is valid now.
+    /// The password that is valid now, where there is one; without one, a fresh proof is asked for.
     #[schema(format = "password")]
-    current_password: String,
+    current_password: Option<String>,
     /// The one that will be.
     #[schema(format = "password", min_length = 8, max_length = 128)]
     new_password: String,
@@ -234,13 +233,13 @@ struct ChangeBody {
 
 /// Change my password
 ///
-/// Every other session is over; this one goes on.
+/// Or set the first one. Every other session is over; this one goes on.
 #[utoipa::path(
     post, path = "/users/me/password", operation_id = "change_password", tag = "Account", request_body = ChangeBody, security(("password" = [])),
     responses(
         (status = 204, description = "The new password is valid"),
         (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`invalid_credentials` where the current one is wrong; `fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials` where the current one is wrong; `fresh_proof_required` where the account has a second factor or no password; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`account_locked`", body = Problem, content_type = "application/problem+json"),
     )
@@ -251,7 +250,7 @@ async fn change(
     user: CurrentUser,
     Body(mut body): Body,
 ) -> Result<StatusCode, Error> {
-    let current = body.take_secret("current_password").unwrap_or_default();
+    let current = body.take_optional("current_password").map(Secret::from);
     let new = body.take_secret("new_password").unwrap_or_default();
     body.finish()?;
     house
@@ -367,42 +366,5 @@ async fn reset(
     let new = body.take_secret("new_password").unwrap_or_default();
     body.finish()?;
     house.reset_password(&presented, &new, &origin).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// The password again.
-#[derive(utoipa::ToSchema)]
-#[expect(dead_code, reason = "documents the body that `Body` reads field by field")]
-struct DeleteBody {
-    /// The password that is valid now.
-    #[schema(format = "password")]
-    password: String,
-}
-
-/// Delete my account
-///
-/// With everything that is only its own; every session is over.
-#[utoipa::path(
-    delete, path = "/users/me", operation_id = "delete_me", tag = "Account", request_body = DeleteBody, security(("password" = [])),
-    responses(
-        (status = 204, description = "The account is gone"),
-        (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`invalid_credentials`; `fresh_proof_required` where the account has a second factor; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`account_locked`", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-async fn delete(
-    State(house): State<Tokenhouse>,
-    origin: Origin,
-    user: CurrentUser,
-    Body(mut body): Body,
-) -> Result<StatusCode, Error> {
-    let password: Secret = body.take_secret("password").unwrap_or_default();
-    body.finish()?;
-    house
-        .require_fresh_where_two_steps(&user, user.session_id()?)
-        .await?;
-    house.delete_own_account(&user, password, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

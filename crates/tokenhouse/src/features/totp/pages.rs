@@ -6,21 +6,46 @@ use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::TotpEnrolment;
+use super::{TotpEnrolment, sql};
 use crate::base::error::{Code, Error};
 use crate::base::secret::Secret;
 use crate::base::template;
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::pages::{FormState, Member, Pages, Part, Posted, Visit, done};
+use crate::kernel::pages::{FormState, Member, Pages, Part, Posted, Samples, Visit, done};
 
 pub(super) const PAGES: Pages = Pages {
     routes,
     sign_in: None,
     account: Some(account_part),
+    prove: None,
     export: Some(|house, user| {
-        Box::pin(async move { Ok(serde_json::json!({ "set_up": house.uses_totp(user).await? })) })
+        Box::pin(async move {
+            let (since, until) = sql::dates(&mut house.0.store.read().await?, user).await?;
+            Ok(serde_json::json!({ "used_since": since, "can_be_confirmed_until": until }))
+        })
     }),
+    samples,
 };
+
+fn samples() -> Samples {
+    let mut samples = Samples::default();
+    for set_up in [true, false] {
+        samples = samples.account("pages/part_totp.html", &Section { set_up });
+        for form in FormState::samples() {
+            let page = EnrolmentPage {
+                form,
+                action: "/account/totp/confirm",
+                secret: "<secret>".to_owned(),
+                uri: "<uri>".to_owned(),
+                qr_code: "<svg></svg>".to_owned(),
+                mfa_token: set_up.then(|| "<token>".to_owned()),
+                return_to: set_up.then(|| "/<there>".to_owned()),
+            };
+            samples = samples.page("pages/totp.html", &page);
+        }
+    }
+    samples
+}
 
 fn routes() -> Router<Tokenhouse> {
     Router::new()

@@ -15,6 +15,18 @@ pub(super) async fn by_user(
     query(BY_USER).bind(user).optional(on).await
 }
 
+const DATES: &str = "
+    SELECT (SELECT confirmed_at FROM totp WHERE user_id = $1),
+           (SELECT expires_at FROM totp_enrolments WHERE user_id = $1)";
+
+/// Since when an app is used, and until when one can be confirmed.
+pub(super) async fn dates(
+    on: &mut impl Executor,
+    user: UserId,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
+    query(DATES).bind(user).one(on).await
+}
+
 const USE_UP: &str = "
     UPDATE totp
     SET last_step = $1

@@ -20,8 +20,9 @@ use super::session;
 use crate::base::error::{Code, Error, FieldError};
 use crate::base::http::Origin;
 use crate::base::id::{SessionId, UserId};
+use crate::base::secret::Secret;
 use crate::base::settings::Identifier;
-use crate::base::store::{StoreError, Tx};
+use crate::base::store::{Executor, StoreError, Tx};
 
 /// A user as the API shows one.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -201,6 +202,14 @@ pub(crate) async fn still(tx: &mut Tx, user: &User) -> Result<bool, Error> {
     Ok(sql::hold(tx, user.id, user.epoch).await? == 1)
 }
 
+/// When the user last showed that mail to the address arrives.
+pub(crate) async fn email_verified_at(
+    on: &mut impl Executor,
+    user: UserId,
+) -> Result<Option<Timestamp>, Error> {
+    Ok(sql::email_verified_at(on, user).await?)
+}
+
 /// What a user may change of themselves; `None` leaves it as it is.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
@@ -364,19 +373,49 @@ impl Tokenhouse {
         Ok(user)
     }
 
-    /// Deletes an account and everything that is only its own; its sessions are over at once.
+    /// Deletes an account and everything that is only its own; its sessions are over at once. A mail to its address tells
+    /// of it.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn delete_user(&self, id: UserId, origin: &Origin) -> Result<(), Error> {
-        let now = self.0.clock.now();
+        let tx = self.0.store.write().await?;
+        self.delete(tx, id, origin).await
+    }
+
+    /// Deletes the account of a user who confirms it: by the password or, where the account has a second factor or no
+    /// password, by a session that was proven a short while ago.
+    ///
+    /// # Errors
+    /// `fresh_proof_required`; `invalid_fields` where the password is needed and missing; `invalid_credentials`;
+    /// `account_locked`; `overloaded`.
+    pub async fn delete_own_account(
+        &self,
+        user: &User,
+        session: SessionId,
+        password: Option<Secret>,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        self.confirm(user, session, password, origin).await?;
         let mut tx = self.0.store.write().await?;
+        if !still(&mut tx, user).await? {
+            return Err(Error::new(
+                Code::InvalidCredentials,
+                "the account was changed at the same moment; try again",
+            ));
+        }
+        self.delete(tx, user.id, origin).await
+    }
+
+    async fn delete(&self, mut tx: Tx, id: UserId, origin: &Origin) -> Result<(), Error> {
+        let now = self.0.clock.now();
         // The account first, as a login does: one that is under way is waited for, so that its session ends too,
         // and no two transactions wait for each other.
-        sql::set_active(&mut tx, id, false, now)
+        let user = sql::set_active(&mut tx, id, false, now)
             .await?
             .ok_or_else(no_such_user)?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
+        security_notice(&mut tx, self, &user, Notice::AccountDeleted, origin, now).await?;
         sql::delete(&mut tx, id).await?;
         event::write(
             &mut tx,

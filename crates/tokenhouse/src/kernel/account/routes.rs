@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::CACHE_CONTROL;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,11 +11,17 @@ use utoipa_axum::routes;
 use super::{User, UserChange};
 use crate::base::error::Error;
 use crate::base::http::{Body, Origin, Problem};
+use crate::base::secret::Secret;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::session::CurrentUser;
 
 pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
     OpenApiRouter::new().routes(routes!(me, change))
+}
+
+/// Those at which a password can be tried.
+pub(crate) fn limited_routes() -> OpenApiRouter<Tokenhouse> {
+    OpenApiRouter::new().routes(routes!(delete))
 }
 
 /// Who am I
@@ -74,6 +81,43 @@ async fn change(
         .update_own(&user, user.session_id()?, change, &origin)
         .await?;
     Ok(answer(&changed))
+}
+
+/// What confirms it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "documents the body that `Body` reads field by field")]
+struct DeleteBody {
+    /// The password that is valid now; not needed where the account has a second factor, or no password.
+    #[schema(format = "password")]
+    password: Option<String>,
+}
+
+/// Delete my account
+///
+/// With everything that is only its own; every session is over. The password confirms it; for an account with a second
+/// factor, or without a password, a fresh proof does. A mail tells of it.
+#[utoipa::path(
+    delete, path = "/users/me", operation_id = "delete_me", tag = "Account", request_body = Option<DeleteBody>, security(("password" = [])),
+    responses(
+        (status = 204, description = "The account is gone"),
+        (status = 400, description = "`malformed_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`invalid_credentials`; `fresh_proof_required` where the account has a second factor or no password; `token_missing`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`account_locked`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn delete(
+    State(house): State<Tokenhouse>,
+    origin: Origin,
+    user: CurrentUser,
+    Body(mut body): Body,
+) -> Result<StatusCode, Error> {
+    let password = body.take_optional("password").map(Secret::from);
+    body.finish()?;
+    house
+        .delete_own_account(&user, user.session_id()?, password, &origin)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn answer(user: &User) -> Response {

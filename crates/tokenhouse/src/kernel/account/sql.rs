@@ -278,6 +278,16 @@ pub(super) async fn verify_email(
         .await
 }
 
+const EMAIL_VERIFIED_AT: &str = "SELECT email_verified_at FROM users WHERE id = $1";
+
+pub(super) async fn email_verified_at(
+    on: &mut impl Executor,
+    id: UserId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let row: Option<(Option<Timestamp>,)> = query(EMAIL_VERIFIED_AT).bind(id).optional(on).await?;
+    Ok(row.and_then(|(at,)| at))
+}
+
 const SET_EMAIL: &str = concat!(
     "
     UPDATE users

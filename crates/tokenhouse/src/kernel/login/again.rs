@@ -52,21 +52,22 @@ impl Tokenhouse {
         origin: &Origin,
     ) -> Result<(), Error> {
         self.prove_by_secret(user, secret, origin).await?;
-        self.proven_by_first(user, session, "password", origin).await
+        let tx = self.0.store.write().await?;
+        self.proven_by_first(tx, user, session, "password", origin).await
     }
 
-    /// The same by a first factor, which its feature has just seen.
+    /// The same by a first factor, which its feature has just seen, or uses up in this transaction.
     ///
     /// # Errors
     /// `fresh_proof_required` where the account has a second factor, which then is what must be shown.
     pub(crate) async fn proven_by_first(
         &self,
+        mut tx: Tx,
         user: &User,
         session: SessionId,
         method: &'static str,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let mut tx = self.0.store.write().await?;
         if !account::still(&mut tx, user).await? {
             return Err(changed());
         }

@@ -3,6 +3,7 @@
 //! opens a session. A new way of signing in cannot skip a check, because the compiler offers no other way.
 
 pub(crate) mod again;
+mod confirm;
 pub(crate) mod hooks;
 pub(crate) mod routes;
 pub(crate) mod second;

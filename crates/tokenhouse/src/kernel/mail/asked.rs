@@ -15,6 +15,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
+use crate::base::settings::Settings;
 use crate::base::store::Tx;
 use crate::kernel::account::{self, Email, User};
 use crate::kernel::brake::{self, BrakeKey, Pace};
@@ -185,14 +186,13 @@ impl Tokenhouse {
         let key = BrakeKey::of(&[b"mail asked for to", purpose.0.as_bytes(), whom]);
         Ok(brake::admit(tx, &key, pace, now).await?)
     }
+}
 
-    /// Where a link in a mail leads. Asked when the mail is sent: a command beside a running house need not know its
-    /// address.
-    pub(super) fn address_of(&self, link: &str) -> String {
-        let settings = &self.0.settings;
-        match &settings.links.pages {
-            Some(pages) => format!("{}{link}", pages.trim_end_matches('/')),
-            None => format!("{}/account{link}", settings.public_url),
-        }
+/// Where a link in a mail leads. Asked when the mail is sent: a command beside a running house need not know its
+/// address.
+pub(super) fn address_of(settings: &Settings, link: &str) -> String {
+    match &settings.links.pages {
+        Some(pages) => format!("{}{link}", pages.trim_end_matches('/')),
+        None => format!("{}/account{link}", settings.public_url),
     }
 }

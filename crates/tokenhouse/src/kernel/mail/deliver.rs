@@ -226,13 +226,10 @@ impl Tokenhouse {
             language: self.0.templates.language(&sealed.language),
             content: &sealed.content,
         };
-        match letter.write(self, mail.id, &mail.address, mail.created_at) {
+        match letter.write(&self.0.settings, mail.id, &mail.address, mail.created_at) {
             Ok(message) => Prepared::Message(message),
             // For now: an operator may mend a template, and a newer node knows templates that this one does not.
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                Prepared::Not(Undelivered::for_now(cause.unwrap_or_default()))
-            }
+            Err(error) => Prepared::Not(Undelivered::for_now(error.to_string())),
         }
     }
 

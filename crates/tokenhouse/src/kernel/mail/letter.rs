@@ -5,38 +5,47 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::asked::address_of;
 use super::{Content, Facts};
-use crate::base::error::Error;
 use crate::base::mail::Message;
-use crate::base::template::{Language, context};
+use crate::base::settings::Settings;
+use crate::base::template::{Language, TemplateError, Templates, context};
 use crate::kernel::device::Device;
-use crate::kernel::house::Tokenhouse;
 
-/// Every kind of mail there is.
-#[cfg(all(test, feature = "testing"))]
-pub(super) const KINDS: &[&str] = &[
-    "verify",
-    "change",
-    "changed",
-    "moved",
-    "change_attempt",
-    "reset",
-    "magic",
-    "second_step",
-    "invitation",
-    "signup_attempt",
-    "username_taken",
-    "new_device",
-    "password_changed",
-    "factor_added",
-    "factor_removed",
-    "recovery_codes",
-    "after_wrong_passwords",
-    "username_changed",
-    "wrong_codes",
-    "codes_stopped",
-    "test",
+/// Every kind of mail there is, and what it is filled with beside the name of the service.
+const KINDS: &[(&str, Carries, &[&str])] = &[
+    ("verify", Carries::Both, &[]),
+    ("change", Carries::Both, &[]),
+    ("changed", Carries::Link, &["address"]),
+    ("moved", Carries::Nothing, &[]),
+    ("change_attempt", Carries::Nothing, &[]),
+    ("reset", Carries::Both, &[]),
+    ("magic", Carries::Both, &[]),
+    ("second_step", Carries::Code, &[]),
+    ("prove", Carries::Code, &[]),
+    ("invitation", Carries::Link, &[]),
+    ("signup_attempt", Carries::Nothing, &[]),
+    ("username_taken", Carries::Nothing, &["username"]),
+    ("new_device", Carries::Nothing, &[]),
+    ("password_changed", Carries::Nothing, &[]),
+    ("factor_added", Carries::Nothing, &["factor"]),
+    ("factor_removed", Carries::Nothing, &["factor"]),
+    ("recovery_codes", Carries::Nothing, &[]),
+    ("account_deleted", Carries::Nothing, &[]),
+    ("after_wrong_passwords", Carries::Nothing, &[]),
+    ("username_changed", Carries::Nothing, &[]),
+    ("wrong_codes", Carries::Nothing, &[]),
+    ("codes_stopped", Carries::Nothing, &[]),
+    ("test", Carries::Nothing, &[]),
 ];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Carries {
+    Nothing,
+    Link,
+    Code,
+    Both,
+}
 
 /// What is to be put into words.
 pub(super) struct Letter<'a> {
@@ -78,17 +87,16 @@ impl Letter<'_> {
     /// When a text or a template is not right, which an operator's own can be.
     pub(super) fn write(
         &self,
-        house: &Tokenhouse,
+        settings: &Settings,
         id: Uuid,
         to: &str,
         at: Timestamp,
-    ) -> Result<Message, Error> {
-        let settings = &house.0.settings;
+    ) -> Result<Message, TemplateError> {
         let service = settings.branding.name.as_str();
         let own = |name: &str| self.optional(&format!("mail.{}.{name}", self.kind), service);
         let subject = own("subject").ok_or_else(|| self.missing("subject"))?;
         let content = self.content;
-        let link = content.link.as_deref().map(|link| house.address_of(link));
+        let link = content.link.as_deref().map(|link| address_of(settings, link));
         let page = Page {
             kind: self.kind,
             language: self.language.tag(),
@@ -102,10 +110,14 @@ impl Letter<'_> {
             link: link.as_deref(),
             action: content.link.as_ref().and_then(|_| own("action")),
             code: content.code.as_deref(),
-            code_label: content
-                .code
-                .as_ref()
-                .and_then(|_| self.optional("mail.code", service)),
+            code_label: content.code.as_ref().and_then(|_| {
+                let beside_a_link = if link.is_some() {
+                    "mail.code"
+                } else {
+                    "mail.code_alone"
+                };
+                self.optional(beside_a_link, service)
+            }),
             expiry: self.expiry(),
             facts: self.facts(),
             advice: own("advice"),
@@ -116,15 +128,18 @@ impl Letter<'_> {
             id,
             kind: self.kind.to_owned(),
             to: to.to_owned(),
-            text: self.language.render("mails/letter.txt", context.clone())?,
-            html: self.language.render("mails/letter.html", context)?,
+            text: self.language.try_render("mails/letter.txt", context.clone())?,
+            html: self.language.try_render("mails/letter.html", context)?,
             subject,
             at,
         })
     }
 
-    fn missing(&self, name: &str) -> Error {
-        Error::internal(format!("no language has the text `mail.{}.{name}`", self.kind))
+    fn missing(&self, name: &str) -> TemplateError {
+        TemplateError::Faulty(
+            format!("languages/{}.toml", self.language.tag()),
+            format!("no language has the text `mail.{}.{name}`", self.kind),
+        )
     }
 
     fn optional(&self, key: &str, service: &str) -> Option<String> {
@@ -153,7 +168,8 @@ impl Letter<'_> {
         let key = match (&self.content.link, &self.content.code) {
             (Some(_), Some(_)) => "mail.both_expire",
             (Some(_), None) => "mail.link_expires",
-            _ => return None,
+            (None, Some(_)) => "mail.code_expires",
+            (None, None) => return None,
         };
         self.language.text(key, &[("moment", &moment)])
     }
@@ -187,6 +203,55 @@ impl Letter<'_> {
     }
 }
 
+/// Writes every mail in every language with made-up values of the right types, and gives each to `seen` with its kind.
+///
+/// # Errors
+/// What the first template asks for and is not there.
+pub(crate) fn every_mail(
+    templates: &Templates,
+    settings: &Settings,
+    mut seen: impl FnMut(&Language, Message),
+) -> Result<(), TemplateError> {
+    for language in templates.languages() {
+        for (kind, carries, places) in KINDS {
+            let letter = Letter {
+                kind,
+                language,
+                content: &sample(*carries, places),
+            };
+            let at = Timestamp::UNIX_EPOCH;
+            seen(
+                language,
+                letter.write(settings, Uuid::nil(), "ada@example.org", at)?,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn sample(carries: Carries, places: &[&str]) -> Content {
+    let at = Timestamp::UNIX_EPOCH;
+    let value = |name: &str| match name {
+        "factor" => "totp",
+        "address" => "new@example.org",
+        _ => "<ada>",
+    };
+    Content {
+        link: matches!(carries, Carries::Link | Carries::Both).then(|| "/verify?token=a-b_c".to_owned()),
+        code: matches!(carries, Carries::Code | Carries::Both).then(|| "1234 5678".to_owned()),
+        expires_at: (carries != Carries::Nothing).then_some(at),
+        places: places
+            .iter()
+            .map(|name| ((*name).to_owned(), value(name).to_owned()))
+            .collect(),
+        facts: Some(Facts {
+            at,
+            address: Some("192.0.2.1".to_owned()),
+            user_agent: Some("<script>alert(1)</script>".to_owned()),
+        }),
+    }
+}
+
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "that is how a test fails")]
@@ -194,76 +259,86 @@ mod tests {
     use super::*;
     use crate::testing::TestHouse;
 
-    fn sample(with_code: bool) -> Content {
-        let at: Timestamp = "2026-05-03T14:05:00Z".parse().unwrap();
-        let place = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        Content {
-            link: Some("/verify?token=a-b_c".to_owned()),
-            code: with_code.then(|| "1234 5678".to_owned()),
-            expires_at: Some(at),
-            places: vec![
-                place("address", "new@example.org"),
-                place("factor", "totp"),
-                place("username", "<ada>"),
-            ],
-            facts: Some(Facts {
-                at,
-                address: Some("192.0.2.1".to_owned()),
-                user_agent: Some("<script>alert(1)</script>".to_owned()),
-            }),
-        }
-    }
-
     #[tokio::test]
     async fn every_mail_can_be_written_in_every_language() {
         let test = TestHouse::new().await;
         let house = &test.house;
         let mut written = 0;
-        for language in house.0.templates.languages() {
-            for kind in KINDS {
-                let content = sample(*kind != "changed");
-                let letter = Letter {
-                    kind,
-                    language,
-                    content: &content,
-                };
-                let at = test.house.clock().now();
-                let mail = letter.write(house, Uuid::nil(), "ada@example.org", at).unwrap();
-                let what = format!(
-                    "{kind} in {}: {mail:?}\n{}\n{}",
-                    language.tag(),
-                    mail.text,
-                    mail.html
-                );
-                for place in ["{service}", "{factor}", "{address}", "{username}", "{moment}"] {
-                    assert!(
-                        !mail.subject.contains(place) && !mail.text.contains(place),
-                        "{what}"
-                    );
+        every_mail(&house.0.templates, house.settings(), |language, mail| {
+            let what = format!(
+                "{} in {}: {mail:?}\n{}\n{}",
+                mail.kind,
+                language.tag(),
+                mail.text,
+                mail.html
+            );
+            // A place that nothing fills would stay.
+            assert!(!mail.subject.contains('{') && !mail.text.contains('{'), "{what}");
+            assert!(
+                mail.subject.contains("Tokenhouse") && mail.subject.chars().count() < 80,
+                "{what}"
+            );
+            assert!(
+                !mail.html.contains("<script") && !mail.text.contains("alert("),
+                "{what}"
+            );
+            // Nothing is fetched when it is opened, so that nobody learns that it was.
+            for fetched in ["src=", "url(", "<link", "@import", "<img"] {
+                assert!(!mail.html.contains(fetched), "{what}");
+            }
+            assert!(mail.html.len() < 8192 && !mail.text.contains("\n\n\n"), "{what}");
+            written += 1;
+        })
+        .unwrap();
+        assert_eq!(written, 3 * KINDS.len());
+    }
+
+    /// A kind that is new is tried too.
+    #[test]
+    fn every_kind_that_is_sent_is_in_the_list() {
+        fn sources(folder: &std::path::Path, found: &mut String) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    sources(&path, found);
+                } else {
+                    found.push_str(&std::fs::read_to_string(path).unwrap_or_default());
                 }
-                assert!(
-                    mail.subject.contains("Tokenhouse") && mail.subject.chars().count() < 80,
-                    "{what}"
-                );
-                assert!(
-                    !mail.html.contains("<script") && !mail.text.contains("alert("),
-                    "{what}"
-                );
-                // Nothing is fetched when it is opened, so that nobody learns that it was.
-                for fetched in ["src=", "url(", "<link", "@import", "<img"] {
-                    assert!(!mail.html.contains(fetched), "{what}");
-                }
-                assert!(mail.html.len() < 8192 && !mail.text.contains("\n\n\n"), "{what}");
-                written += 1;
             }
         }
-        assert_eq!(written, 3 * KINDS.len());
+        let mut text = String::new();
+        sources(
+            &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut text,
+        );
+        let english: toml::Table = include_str!("../../../templates/languages/en.toml")
+            .parse()
+            .unwrap();
+        let told: Vec<_> = english["mail"]
+            .as_table()
+            .unwrap()
+            .iter()
+            .filter(|(_, texts)| texts.get("subject").is_some())
+            .map(|(kind, _)| kind.as_str())
+            .collect();
+        let mut listed: Vec<_> = KINDS.iter().map(|(kind, ..)| *kind).collect();
+        listed.sort_unstable();
+        assert_eq!(told, listed);
+        for kind in listed {
+            assert!(
+                text.matches(&format!("\"{kind}\"")).count() > 1,
+                "{kind} is sent nowhere"
+            );
+        }
     }
 
     #[tokio::test]
     async fn a_mail_carries_the_link_and_the_code_in_both_parts() {
         let test = TestHouse::new().await;
-        let content = sample(true);
+        let content = Content {
+            expires_at: Some("2026-05-03T14:05:00Z".parse().unwrap()),
+            ..sample(Carries::Both, &[])
+        };
         let letter = Letter {
             kind: "reset",
             language: test.house.0.templates.language("de"),
@@ -271,7 +346,7 @@ mod tests {
         };
         let at = test.house.clock().now();
         let mail = letter
-            .write(&test.house, Uuid::nil(), "ada@example.org", at)
+            .write(test.house.settings(), Uuid::nil(), "ada@example.org", at)
             .unwrap();
         for part in [&mail.text, &mail.html.replace("&#x2f;", "/")] {
             assert!(

@@ -7,7 +7,7 @@
 
 mod asked;
 pub(crate) mod deliver;
-mod letter;
+pub(crate) mod letter;
 mod sql;
 
 use jiff::Timestamp;
@@ -22,7 +22,7 @@ use crate::base::clock::after;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::mail::Undelivered;
-use crate::base::store::Tx;
+use crate::base::store::{Executor, Tx};
 use crate::base::template::Language;
 
 /// A mail to be written down.
@@ -115,6 +115,11 @@ pub(crate) async fn enqueue(
     Ok(())
 }
 
+/// The mails to this address that are remembered, the newest first.
+pub(crate) async fn every_one_to(on: &mut impl Executor, address: &str) -> Result<Vec<Outgoing>, Error> {
+    Ok(sql::to(on, address).await?)
+}
+
 fn context(id: Uuid) -> String {
     format!("mail {id}")
 }
@@ -182,12 +187,13 @@ pub struct MailCounts {
 }
 
 impl Tokenhouse {
-    /// The language to write to somebody in: the one of their profile (`locale`), else the one that their browser asks for.
+    /// The language to speak to somebody in: the one of their profile (`locale`), else the one that their browser asks for.
     pub(crate) fn language_for(&self, user: Option<&User>, origin: &Origin) -> &Language {
-        let own = user
-            .and_then(|user| user.profile.get("locale"))
-            .and_then(serde_json::Value::as_str);
-        self.0.templates.best(own.or(origin.languages.as_deref()))
+        let templates = &self.0.templates;
+        user.and_then(|user| user.profile.get("locale"))
+            .and_then(serde_json::Value::as_str)
+            .and_then(|own| templates.understood(own))
+            .unwrap_or_else(|| templates.best(origin.languages.as_deref()))
     }
 
     /// Whether there is a way for mail to leave.
@@ -261,7 +267,9 @@ impl Tokenhouse {
             language: self.0.templates.language(&self.0.settings.templates.language),
             content: &content,
         };
-        let message = letter.write(self, id, address, now)?;
+        let message = letter
+            .write(&self.0.settings, id, address, now)
+            .map_err(Error::internal)?;
         Ok(self.hand_over(&message).await)
     }
 }

@@ -225,6 +225,17 @@ pub(super) async fn list(
     .await
 }
 
+const TO: &str = "
+    SELECT id, kind, address, state, attempts, created_at, due_at, ended_at, error
+    FROM outbox
+    WHERE address = $1
+    ORDER BY id DESC";
+
+/// Those to this address, the newest first.
+pub(super) async fn to(on: &mut impl Executor, address: &str) -> Result<Vec<Outgoing>, StoreError> {
+    query(TO).bind(address).all(on).await
+}
+
 const COUNT: &str = "
     SELECT (SELECT COUNT(*) FROM outbox WHERE state = 'waiting'), (SELECT COUNT(*) FROM outbox WHERE state = 'dead')";
 

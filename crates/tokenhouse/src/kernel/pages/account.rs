@@ -9,8 +9,8 @@ use crate::base::error::Error;
 
 #[derive(Serialize)]
 pub(super) struct Account {
-    /// What the user is called at the head of the page.
-    pub(super) called: String,
+    /// What the user is called at the head of the page; an address stands below.
+    pub(super) called: Option<String>,
     pub(super) parts: Vec<Part>,
 }
 
@@ -36,13 +36,11 @@ pub(super) async fn show(member: Member) -> Result<Response, Error> {
     member.page(StatusCode::OK, "pages/account.html", &account)
 }
 
-/// By the name in the profile, else by what they sign in with.
-fn called(member: &Member) -> String {
+/// By the name in the profile, else by the username.
+fn called(member: &Member) -> Option<String> {
     let user = &member.user;
     let name = user.profile.get("name").and_then(serde_json::Value::as_str);
     name.filter(|name| !name.trim().is_empty())
         .or(user.username.as_deref())
-        .or(user.email.as_deref())
-        .unwrap_or_default()
-        .to_owned()
+        .map(str::to_owned)
 }

@@ -105,6 +105,16 @@ impl FormState {
         Ok(self)
     }
 
+    /// The same of a form with a password: a wrong one is the fault of its field.
+    pub(crate) fn of_password(mut self, field: &str, visit: &Visit, error: Error) -> Result<Self, Error> {
+        if error.code() != Code::InvalidCredentials {
+            return self.failed(visit, error);
+        }
+        let words = visit.language().text("fault.password_wrong", &[]);
+        self.fault(field, words.unwrap_or_default());
+        Ok(self)
+    }
+
     /// Says what is wrong with a field.
     pub(crate) fn fault(&mut self, field: &str, words: String) {
         self.errors.insert(field.to_owned(), words);

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::base::template::Language;
-use crate::kernel::house::Tokenhouse;
+use super::look::Look;
+use crate::base::template::{Language, Templates};
 
 #[derive(Serialize)]
 pub(super) struct Frame<'a> {
@@ -23,11 +23,22 @@ pub(super) struct Frame<'a> {
     signed_in: bool,
     /// What has just been done, in words.
     done: Option<String>,
+    /// Those that can be chosen; none where there is one only, or where the page cannot be shown again.
+    languages: Vec<Choice<'a>>,
+    /// The address of this page.
+    here: String,
+}
+
+/// A language, as it is called in itself.
+#[derive(Serialize)]
+struct Choice<'a> {
+    tag: &'a str,
+    name: &'a str,
+    current: bool,
 }
 
 impl<'a> Frame<'a> {
-    pub(super) fn new(house: &'a Tokenhouse, language: &'a Language, mount: &'a str) -> Self {
-        let look = &house.0.look;
+    pub(super) fn new(look: &'a Look, language: &'a Language, mount: &'a str) -> Self {
         let asset = |name: &str| format!("{mount}/account/assets/{name}");
         Self {
             brand: &look.name,
@@ -41,6 +52,26 @@ impl<'a> Frame<'a> {
             csrf: String::new(),
             signed_in: false,
             done: None,
+            languages: Vec::new(),
+            here: String::new(),
+        }
+    }
+
+    /// For a page that can be shown again, at `here`, in another language.
+    pub(super) fn in_other_languages(self, templates: &'a Templates, here: String) -> Self {
+        let languages: Vec<_> = templates.languages().collect();
+        if languages.len() < 2 {
+            return self;
+        }
+        let choice = |language: &'a Language| Choice {
+            tag: language.tag(),
+            name: language.name(),
+            current: language.tag() == self.language,
+        };
+        Self {
+            languages: languages.into_iter().map(choice).collect(),
+            here,
+            ..self
         }
     }
 

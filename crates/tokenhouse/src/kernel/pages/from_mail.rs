@@ -4,7 +4,7 @@
 use axum::response::Response;
 use serde::Serialize;
 
-use super::{FormState, Visit};
+use super::{FormState, Samples, Visit};
 use crate::base::error::Error;
 use crate::base::http::Fields;
 use crate::base::secret::Secret;
@@ -29,7 +29,7 @@ impl AskPage {
 }
 
 /// Takes what was in a mail; its texts are `from_mail.<kind>`.
-#[derive(Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub(crate) struct FromMailPage {
     pub(crate) kind: &'static str,
     /// Where the form goes, below `/account`.
@@ -53,6 +53,25 @@ impl FromMailPage {
     pub(crate) fn show(&self, visit: &Visit) -> Result<Response, Error> {
         let response = visit.page(self.form.status(), "pages/from_mail.html", self)?;
         Ok(self.form.complete(response))
+    }
+
+    /// In all its states.
+    pub(crate) fn samples(mut samples: Samples, form: &FormState, page: &Self) -> Samples {
+        for (over, asked, token) in [
+            (true, false, None),
+            (false, true, None),
+            (false, false, Some("<token>".to_owned())),
+        ] {
+            let page = Self {
+                form: form.clone(),
+                over,
+                asked,
+                token,
+                ..page.clone()
+            };
+            samples = samples.page("pages/from_mail.html", &page);
+        }
+        samples
     }
 
     /// The same again, with what is wrong.

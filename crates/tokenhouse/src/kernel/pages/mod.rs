@@ -9,14 +9,17 @@ mod account;
 mod activity;
 mod colour;
 mod data;
+mod delete;
 mod devices;
 mod form;
 mod frame;
 mod from_mail;
+mod language;
 pub(crate) mod look;
 mod profile;
 mod prove;
 mod recovery;
+pub(crate) mod sample;
 pub(crate) mod second_step;
 mod sign_in;
 mod sign_out;
@@ -32,6 +35,7 @@ use minijinja::Value;
 
 pub(crate) use self::form::{FormState, Posted};
 pub(crate) use self::from_mail::{AskPage, FromMailPage, given};
+pub(crate) use self::sample::Samples;
 pub(crate) use self::sign_in::SignIn;
 pub(crate) use self::visit::{Member, Visit, query};
 use super::house::Tokenhouse;
@@ -52,7 +56,7 @@ pub(crate) struct Part {
 
 /// Makes a part of the sign-in page, or nothing.
 pub(crate) type SignInPart = for<'a> fn(&'a Visit) -> BoxFuture<'a, Result<Option<Part>, Error>>;
-/// Makes a section of the account page, or nothing.
+/// Makes a section of the account page or of the page where one proves again who one is, or nothing.
 pub(crate) type AccountPart = for<'a> fn(&'a Member) -> BoxFuture<'a, Result<Option<Part>, Error>>;
 /// Tells what a feature keeps of a user, secrets excepted.
 pub(crate) type Export =
@@ -67,8 +71,12 @@ pub struct Pages {
     pub(crate) sign_in: Option<SignInPart>,
     /// A section of the account page.
     pub(crate) account: Option<AccountPart>,
+    /// A way to prove again who one is, where there is no second factor to show.
+    pub(crate) prove: Option<AccountPart>,
     /// Its share of "download my data", under the feature's name.
     pub(crate) export: Option<Export>,
+    /// What its templates are tried with.
+    pub(crate) samples: fn() -> Samples,
 }
 
 impl Pages {
@@ -78,7 +86,9 @@ impl Pages {
         routes: Router::new,
         sign_in: None,
         account: None,
+        prove: None,
         export: None,
+        samples: Samples::default,
     };
 }
 
@@ -88,6 +98,8 @@ pub(crate) fn router(house: &Tokenhouse) -> Router<Tokenhouse> {
         .route("/account", get(account::show))
         .route("/account/sign-in", get(sign_in::show))
         .route("/account/sign-out", get(sign_out::ask).post(sign_out::sign_out))
+        .route("/account/delete", get(delete::show).post(delete::delete))
+        .route("/account/language", post(language::choose))
         .route("/account/profile", get(profile::show).post(profile::change))
         .route("/account/devices/{id}/end", post(devices::end))
         .route("/account/devices/end-others", post(devices::end_others))

@@ -18,7 +18,6 @@ const FIELD_CHARACTERS: usize = 200;
 #[derive(Serialize)]
 pub(super) struct Summary<'a> {
     pub(super) email: Option<&'a str>,
-    pub(super) email_verified: bool,
     pub(super) username: Option<&'a str>,
     pub(super) fields: Vec<Field>,
     pub(super) created_at: jiff::Timestamp,
@@ -49,8 +48,11 @@ pub(super) struct ProfilePage {
 pub(super) fn part(member: &Member) -> Part {
     let user = &member.user;
     let summary = Summary {
-        email: user.email.as_deref(),
-        email_verified: user.email_verified,
+        // Where mail is sent, the address has a section of its own.
+        email: user
+            .email
+            .as_deref()
+            .filter(|_| !member.house.verifies_addresses()),
         username: user.username.as_deref(),
         fields: fields(member),
         created_at: user.created_at,

@@ -17,8 +17,8 @@ pub(super) struct CodesPage {
 }
 
 #[derive(Serialize)]
-struct Section {
-    left: i64,
+pub(super) struct Section {
+    pub(super) left: i64,
 }
 
 impl Visit {

@@ -60,7 +60,7 @@ impl Navigation {
             sign_in: problem.status == 401,
         };
         let look = &house.0.look;
-        let frame = Frame::new(house, language, &self.mount);
+        let frame = Frame::new(look, language, &self.mount);
         let context = context! { page => template::context(&frame), ..template::context(&trouble) };
         let html = match language.render("pages/problem.html", context) {
             Ok(html) => html,

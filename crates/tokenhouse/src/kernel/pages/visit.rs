@@ -27,6 +27,10 @@ pub(crate) struct Visit {
     /// Who is signed in in this browser.
     pub(crate) signed_in: Option<(User, Session)>,
     language: String,
+    /// Whether the language was chosen on a page.
+    is_chosen: bool,
+    /// Whether the browser can ask for the same page again.
+    is_repeatable: bool,
     mount: String,
     /// The path and query that were asked for, as the browser has them.
     address: String,
@@ -42,6 +46,15 @@ pub(crate) struct Member {
     pub(crate) visit: Visit,
     pub(crate) user: User,
     pub(crate) session: Session,
+}
+
+impl Member {
+    /// For a password manager, which wants to know whose password it keeps.
+    pub(crate) fn signs_in_as(&self) -> String {
+        let user = &self.user;
+        let name = user.email.as_ref().or(user.username.as_ref());
+        name.cloned().unwrap_or_default()
+    }
 }
 
 impl std::ops::Deref for Member {
@@ -83,6 +96,11 @@ impl Visit {
     /// The language of the page.
     pub(crate) fn language(&self) -> &Language {
         self.house.0.templates.language(&self.language)
+    }
+
+    /// The language that was chosen on a page, in this browser.
+    pub(crate) fn chosen_language(&self) -> Option<&str> {
+        self.is_chosen.then_some(self.language.as_str())
     }
 
     /// The token that this browser's forms have in the field `csrf`.
@@ -130,8 +148,19 @@ impl Visit {
             .done
             .as_ref()
             .and_then(|what| language.text(&format!("done.{what}"), &[]));
-        let frame = Frame::new(&self.house, language, &self.mount);
+        let mut frame = Frame::new(&self.house.0.look, language, &self.mount);
+        if self.is_repeatable {
+            frame = frame.in_other_languages(&self.house.0.templates, self.here());
+        }
         template::context(&frame.of_visit(self.form_token(), self.signed_in.is_some(), done))
+    }
+
+    /// The address of this page, without what has just been done: that is told once.
+    fn here(&self) -> String {
+        match self.address.split_once('?') {
+            Some((path, _)) if self.done.is_some() => path.to_owned(),
+            _ => self.address.clone(),
+        }
     }
 
     /// Signs somebody in in this browser, and leads on. The session is a new one, whatever the browser held before.
@@ -181,8 +210,16 @@ impl FromRequestParts<Tokenhouse> for Visit {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, house: &Tokenhouse) -> Result<Self, Error> {
-        let Ok(origin) = Origin::from_request_parts(parts, house).await;
+        let Ok(mut origin) = Origin::from_request_parts(parts, house).await;
         let signed_in = house.browser_session(&parts.headers).await?;
+        let chosen = chosen(house, &parts.headers).map(str::to_owned);
+        if chosen.is_some() {
+            // So that a mail which is asked for here is in the same language.
+            origin.languages.clone_from(&chosen);
+        }
+        let user = signed_in.as_ref().map(|(user, _)| user);
+        let is_chosen = chosen.is_some();
+        let language = chosen.unwrap_or_else(|| house.language_for(user, &origin).tag().to_owned());
         let known = house.0.browser.visitor(&parts.headers).map(str::to_owned);
         let is_new = known.is_none();
         let visitor = match known {
@@ -196,7 +233,9 @@ impl FromRequestParts<Tokenhouse> for Visit {
         Ok(Self {
             origin,
             signed_in,
-            language: language(house, &parts.headers),
+            language,
+            is_chosen,
+            is_repeatable: parts.method.is_safe(),
             mount: mount(house, original, &parts.uri),
             address: address(house, original, &parts.uri),
             visitor,
@@ -222,8 +261,17 @@ impl FromRequestParts<Tokenhouse> for Member {
     }
 }
 
-/// The tag of the language that the browser wants.
+/// The tag of the language that was chosen on a page, if there is such a language.
+fn chosen<'a>(house: &'a Tokenhouse, headers: &http::HeaderMap) -> Option<&'a str> {
+    let tag = house.0.browser.language(headers)?;
+    house.0.templates.named(tag).map(Language::tag)
+}
+
+/// The tag of the language that was chosen, or that the browser wants.
 pub(super) fn language(house: &Tokenhouse, headers: &http::HeaderMap) -> String {
+    if let Some(chosen) = chosen(house, headers) {
+        return chosen.to_owned();
+    }
     let accepted = headers
         .get(http::header::ACCEPT_LANGUAGE)
         .and_then(|value| value.to_str().ok());

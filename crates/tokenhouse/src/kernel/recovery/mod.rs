@@ -67,6 +67,14 @@ pub(crate) async fn left(on: &mut (impl Executor + ?Sized), user: UserId) -> Res
     Ok(sql::left(on, user).await?)
 }
 
+/// When each was made and used: all that can be told of one.
+pub(crate) async fn all(
+    on: &mut impl Executor,
+    user: UserId,
+) -> Result<Vec<(Timestamp, Option<Timestamp>)>, Error> {
+    Ok(sql::all(on, user).await?)
+}
+
 /// A step: takes them all away.
 pub(crate) async fn remove(tx: &mut Tx, user: UserId) -> Result<u64, Error> {
     Ok(sql::remove(tx, user).await?)

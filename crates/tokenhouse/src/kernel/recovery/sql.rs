@@ -43,6 +43,20 @@ pub(super) async fn left(on: &mut (impl Executor + ?Sized), user: UserId) -> Res
     Ok(left)
 }
 
+const ALL: &str = "
+    SELECT created_at, used_at
+    FROM recovery_codes
+    WHERE user_id = $1
+    ORDER BY used_at IS NULL, used_at";
+
+/// When each was made and used, those that were used first.
+pub(super) async fn all(
+    on: &mut impl Executor,
+    user: UserId,
+) -> Result<Vec<(Timestamp, Option<Timestamp>)>, StoreError> {
+    query(ALL).bind(user).all(on).await
+}
+
 const REMOVE_SINCE: &str = "DELETE FROM recovery_codes WHERE user_id = $1 AND created_at >= $2";
 
 pub(super) async fn remove_since(

@@ -27,6 +27,8 @@ use crate::kernel::house::Tokenhouse;
 const SESSION: Name = Name("tokenhouse");
 /// Names a browser that is not signed in, so that its forms can be told from another's.
 const VISITOR: Name = Name("tokenhouse-visitor");
+/// Remembers the language that was chosen on a page.
+const LANGUAGE: Name = Name("tokenhouse-language");
 /// Where a script of the application puts the token that a form has in a field.
 const TOKEN_HEADER: &str = "x-csrf-token";
 /// A session in use is noted as used this often at most; the idle lifetime must be a good deal longer.
@@ -102,6 +104,18 @@ impl BrowserKeys {
     /// `Set-Cookie` for a new visitor.
     pub(crate) fn keep_visitor(&self, visitor: &str) -> Option<HeaderValue> {
         self.jar.keep(VISITOR, visitor, None)
+    }
+
+    /// The tag of the language that was chosen in this browser; anything can stand there.
+    pub(crate) fn language<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.jar.read(headers, LANGUAGE)
+    }
+
+    /// `Set-Cookie` for the language that was chosen.
+    pub(crate) fn keep_language(&self, tag: &str) -> Option<HeaderValue> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let kept = || self.jar.keep(LANGUAGE, tag, Some(LONGEST));
+        tag.chars().all(plain).then(kept).flatten()
     }
 
     /// `Set-Cookie` that ends the browser's part of a session.

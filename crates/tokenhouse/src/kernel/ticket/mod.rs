@@ -28,7 +28,7 @@ use crate::base::clock::after;
 use crate::base::error::Error;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
-use crate::base::store::{Store, Tx};
+use crate::base::store::{Executor, Store, Tx};
 
 /// Tries a code has, and tries at what a ticket guards: with eight digits one chance in twenty million.
 pub(crate) const TRIES: i64 = 5;
@@ -135,6 +135,20 @@ pub(crate) async fn spend(
     };
     let spent = sql::spend(tx, purpose, &found.subject).await?;
     Ok(spent.into_iter().find(|ticket| ticket.key == *key))
+}
+
+/// A ticket as its user may see it: not what opens it.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Pending {
+    pub(crate) purpose: String,
+    pub(crate) data: Value,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// Every ticket that touches the account, the oldest first.
+pub(crate) async fn every_one_of(on: &mut impl Executor, user: UserId) -> Result<Vec<Pending>, Error> {
+    Ok(sql::all(on, user).await?)
 }
 
 /// A step: takes away every ticket of this purpose that touches the account.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Key, Purpose, Ticket};
+use super::{Key, Pending, Purpose, Ticket};
 use crate::base::id::UserId;
 use crate::base::store::{Executor, FromRow, Row, StoreError, query};
 
@@ -24,6 +24,27 @@ impl FromRow for Ticket {
             expires_at: row.get(6)?,
         })
     }
+}
+
+impl FromRow for Pending {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            purpose: row.get(0)?,
+            data: row.json(1)?,
+            created_at: row.get(2)?,
+            expires_at: row.get(3)?,
+        })
+    }
+}
+
+const ALL: &str = "
+    SELECT purpose, data, created_at, expires_at
+    FROM tickets
+    WHERE user_id = $1
+    ORDER BY created_at, digest";
+
+pub(super) async fn all(on: &mut impl Executor, user: UserId) -> Result<Vec<Pending>, StoreError> {
+    query(ALL).bind(user).all(on).await
 }
 
 const INSERT: &str = "

@@ -73,6 +73,8 @@ impl Door {
                 "/auth/email/change"
                     | "/auth/reauthenticate"
                     | "/auth/reauthenticate/email"
+                    | "/auth/reauthenticate/magic"
+                    | "/auth/reauthenticate/magic/request"
                     | "/auth/reauthenticate/passkey/begin"
                     | "/auth/reauthenticate/passkey/finish"
                     | "/users/me/totp/confirm"
@@ -106,7 +108,9 @@ impl Door {
             }
             ("POST", "/auth/email/change") => json!({ "token": "what nobody was sent" }),
             ("POST", "/auth/reauthenticate/password") => json!({ "password": PASSWORD }),
-            ("POST", "/auth/reauthenticate" | "/users/me/totp/confirm") => json!({ "code": "000000" }),
+            ("POST", "/auth/reauthenticate" | "/auth/reauthenticate/magic" | "/users/me/totp/confirm") => {
+                json!({ "code": "000000" })
+            }
             ("POST", "/auth/reauthenticate/passkey/finish" | "/users/me/passkeys/finish") => {
                 json!({ "credential": {} })
             }
