@@ -18,7 +18,7 @@ use crate::base::settings::HttpSettings;
 use crate::kernel::Feature;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::pages::{self, Visit};
-use crate::kernel::{account, health, keys, login, recovery, session};
+use crate::kernel::{account, factor_undo, health, keys, login, recovery, session};
 use crate::openapi::{self as description};
 use crate::{docs, features};
 
@@ -33,7 +33,8 @@ fn braked_routes(features: &[Feature]) -> OpenApiRouter<Tokenhouse> {
     let mut braked = features.iter().fold(
         session::routes::limited_routes()
             .merge(login::routes::routes())
-            .merge(recovery::routes::routes()),
+            .merge(recovery::routes::routes())
+            .merge(factor_undo::routes()),
         |routes, feature| routes.merge((feature.routes)()),
     );
     description::describe_limit(braked.get_openapi_mut());

@@ -6,10 +6,13 @@ use jiff::Timestamp;
 
 use super::account::{self, User};
 use super::event::{self, Event};
+use super::factor_undo;
 use super::house::Tokenhouse;
+use super::mail;
 use super::notice::{Notice, security_notice};
 use super::recovery;
 use super::session::{self, Ended};
+use crate::base::clock::after;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::SessionId;
@@ -93,7 +96,8 @@ impl Tokenhouse {
         roles.iter().any(|role| role == "*" || user.has_role(role))
     }
 
-    /// A step: a factor was added, after [`begin_change`]. With the first one, whoever logged in without is logged out.
+    /// A step: a factor was added, after [`begin_change`]. With the first one, whoever logged in without is logged out, and
+    /// the mail that tells of it carries a link that takes it back.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a fact of its own, and the callers have them apart"
@@ -120,7 +124,20 @@ impl Tokenhouse {
         };
         self.note_factor(tx, "factor.added", user, factor, origin, now)
             .await?;
-        security_notice(tx, self, user, Notice::FactorAdded(factor), origin, now).await?;
+        let undo = if is_first {
+            factor_undo::issue(tx, self, user, now).await?
+        } else {
+            None
+        };
+        let link = undo.map(|undo| mail::link("/factors/undo", &undo.token));
+        let notice = match &link {
+            Some(link) => Notice::FirstFactor {
+                factor,
+                undo: (link, after(now, *self.0.settings.links.undo)),
+            },
+            None => Notice::FactorAdded(factor),
+        };
+        security_notice(tx, self, user, notice, origin, now).await?;
         Ok(Added {
             recovery_codes,
             ended,

@@ -22,6 +22,9 @@ pub(crate) const VERIFY: Purpose = Purpose("email.verify");
 /// Chooses a new password.
 pub(crate) const RESET: Purpose = Purpose("password.reset");
 
+/// Takes a change of address back, from the old one.
+pub(crate) const UNDO: Purpose = Purpose("email.undo");
+
 /// What somebody has from a mail.
 #[derive(Clone, Debug)]
 pub enum FromMail {

@@ -6,6 +6,7 @@ pub mod brake;
 pub(crate) mod device;
 pub mod event;
 pub mod factor;
+pub mod factor_undo;
 pub(crate) mod health;
 pub mod house;
 pub mod invitation;

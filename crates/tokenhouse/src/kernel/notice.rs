@@ -26,6 +26,13 @@ pub(crate) enum Notice<'a> {
     NewDevice,
     /// The password was changed, or chosen anew.
     PasswordChanged,
+    /// The first second factor was added; where the mail may carry one, with a link that takes it back.
+    FirstFactor {
+        /// Its name, as below.
+        factor: &'a str,
+        /// The page of the link, and until when it works.
+        undo: (&'a str, Timestamp),
+    },
     /// A second factor was added; its name is a text `mail.factor.<name>`: `totp`, `passkey`.
     FactorAdded(&'a str),
     /// A second factor was removed.
@@ -39,6 +46,7 @@ impl Notice<'_> {
         match self {
             Self::NewDevice => "new_device",
             Self::PasswordChanged => "password_changed",
+            Self::FirstFactor { .. } => "first_factor",
             Self::FactorAdded(_) => "factor_added",
             Self::FactorRemoved(_) => "factor_removed",
             Self::RecoveryCodes => "recovery_codes",
@@ -98,16 +106,24 @@ pub(crate) async fn security_notice(
         return Ok(());
     }
     let places = match notice {
-        Notice::FactorAdded(name) | Notice::FactorRemoved(name) => {
-            vec![("factor".to_owned(), name.to_owned())]
+        Notice::FirstFactor { factor, .. } | Notice::FactorAdded(factor) | Notice::FactorRemoved(factor) => {
+            vec![("factor".to_owned(), factor.to_owned())]
         }
         _ => Vec::new(),
+    };
+    let (link, expires_at) = match notice {
+        Notice::FirstFactor {
+            undo: (link, until), ..
+        } => (Some(link.to_owned()), Some(until)),
+        _ => (None, None),
     };
     let mail = Mail {
         to: email.as_str(),
         kind: notice.kind(),
         language: house.language_for(Some(user), origin).tag(),
         content: Content {
+            link,
+            expires_at,
             places,
             facts: Some(Facts::of(origin, now)),
             ..Content::default()

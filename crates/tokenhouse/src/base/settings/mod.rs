@@ -254,7 +254,8 @@ settings! {
         /// Where links lead when the application has pages of its own: its address, to which `/verify?token=…`,
         /// `/reset?token=…` and so on are added. Without it they lead to the pages of the house.
         value pages: Option<String> = None,
-        /// To take a change of address back, from the old one; 0 s offers no such link.
+        /// To take a change of address back, from the old one, or the first second factor of an account; 0 s offers no such
+        /// link.
         value undo: Period = Period::days(3),
     }
 

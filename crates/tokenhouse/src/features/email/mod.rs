@@ -17,7 +17,7 @@ use crate::kernel::account::{self, Email, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mail::{self, Asked, Content, Facts, Mail, Reply};
-use crate::kernel::mailbox::{self, FromMail, VERIFY, ticket_invalid};
+use crate::kernel::mailbox::{self, FromMail, UNDO, VERIFY, ticket_invalid};
 use crate::kernel::session;
 use crate::kernel::ticket::{self, Key, NewTicket, Purpose};
 
@@ -36,8 +36,6 @@ pub(super) const FEATURE: Feature = Feature {
 
 /// Confirms a new address, from it.
 const CHANGE: Purpose = Purpose("email.change");
-/// Takes a change back, from the old address.
-const UNDO: Purpose = Purpose("email.undo");
 
 impl Tokenhouse {
     /// Sends a mail by which the account with this address verifies it, if there is one that has not.

@@ -7,17 +7,16 @@ use futures_util::future::BoxFuture;
 use http::Uri;
 use serde::Serialize;
 
-use super::{CHANGE, UNDO};
+use super::CHANGE;
 use crate::base::error::{Code, Error};
 use crate::base::http::cookie;
 use crate::base::secret::Secret;
 use crate::base::template;
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::mailbox::VERIFY;
+use crate::kernel::mailbox::{UNDO, VERIFY};
 use crate::kernel::pages::{
-    AskPage, FormState, FromMailPage, Member, Pages, Part, Posted, Visit, done, given, query,
+    AskPage, FormState, FromMailPage, Member, Pages, Part, Posted, Visit, done, given, opened, query,
 };
-use crate::kernel::ticket::{Key, Purpose};
 
 pub(super) const PAGES: Pages = Pages {
     routes,
@@ -76,19 +75,6 @@ fn undo_page() -> FromMailPage {
         action: "/email/undo",
         ..FromMailPage::default()
     }
-}
-
-/// The page of a link, which only looks whether it is still good.
-async fn opened(visit: &Visit, uri: &Uri, purpose: Purpose, page: FromMailPage) -> Result<Response, Error> {
-    let token = query(uri, "token");
-    let over = match &token {
-        Some(token) => {
-            let key = Key::of(&Secret::from(token.as_str()));
-            visit.house.peek_ticket(purpose, &key).await?.is_none()
-        }
-        None => false,
-    };
-    FromMailPage { token, over, ..page }.show(visit)
 }
 
 /// `GET /account/verify`

@@ -28,6 +28,7 @@ pub(super) const KINDS: &[&str] = &[
     "username_taken",
     "new_device",
     "password_changed",
+    "first_factor",
     "factor_added",
     "factor_removed",
     "recovery_codes",

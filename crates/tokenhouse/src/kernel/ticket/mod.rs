@@ -5,11 +5,6 @@
 //! Every statement names the purpose: a ticket of one kind is nothing at the door of another. A code is short,
 //! therefore each try is counted, durably, before the code is compared.
 
-#![allow(
-    dead_code,
-    reason = "the features that issue tickets follow; whoever adds the last use takes this away"
-)]
-
 mod sql;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
@@ -122,6 +117,17 @@ pub(crate) async fn issue(
     Ok(Issued { token, code })
 }
 
+/// A step: the ticket, unspent. Whoever changes an account by it holds the account first and [spends](spend) it then, as
+/// every change begins with the account, so that no two transactions wait for each other.
+pub(crate) async fn look(
+    tx: &mut Tx,
+    purpose: Purpose,
+    key: &Key,
+    now: Timestamp,
+) -> Result<Option<Ticket>, Error> {
+    Ok(sql::find(tx, purpose, key, now).await?)
+}
+
 /// A step: spends a ticket, and with it all others of its purpose and subject. `None`: it is not there, over, or
 /// somebody else has just spent it.
 pub(crate) async fn spend(
@@ -137,12 +143,7 @@ pub(crate) async fn spend(
     Ok(spent.into_iter().find(|ticket| ticket.key == *key))
 }
 
-/// A step: takes away every ticket of this purpose that touches the account.
-pub(crate) async fn void(tx: &mut Tx, purpose: Purpose, user: UserId) -> Result<u64, Error> {
-    Ok(sql::void(tx, purpose, user).await?)
-}
-
-/// A step: the same for those that were issued after this instant.
+/// A step: takes away every ticket of this purpose that touches the account and was issued after this instant.
 pub(crate) async fn void_since(
     tx: &mut Tx,
     purpose: Purpose,

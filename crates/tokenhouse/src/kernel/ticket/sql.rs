@@ -152,12 +152,6 @@ pub(super) async fn count_code_try(
         .await
 }
 
-const VOID: &str = "DELETE FROM tickets WHERE purpose = $1 AND user_id = $2";
-
-pub(super) async fn void(on: &mut impl Executor, purpose: Purpose, user: UserId) -> Result<u64, StoreError> {
-    query(VOID).bind(purpose.0).bind(user).execute(on).await
-}
-
 const VOID_SINCE: &str = "DELETE FROM tickets WHERE purpose = $1 AND user_id = $2 AND created_at > $3";
 
 pub(super) async fn void_since(
