@@ -20,5 +20,6 @@ migrations![
     "0004_mail",
     "0005_second_factors",
     "0006_passkeys",
-    "0007_leases"
+    "0007_leases",
+    "0010_passwords_by_mail"
 ];

@@ -697,6 +697,49 @@ on_both_engines! {
         drop(app);
     }
 
+    /// A mailbox that chooses the password and then gets the code would be both factors.
+    async fn a_password_that_was_chosen_by_mail_is_not_followed_by_a_code_by_mail(place: &Place) {
+        let api = configured(place, |settings| settings.second_factors.email_code = true).await;
+        let app = set_up_app(&api, with_address(&api).await).await;
+        let reset = async |new: &str| {
+            api.mails().await;
+            api.post("/auth/password/forgot", None, json!({ "email": ADA })).await.is(202);
+            let letter = api.mail("reset", ADA).await;
+            let body = json!({ "token": letter.token, "new_password": new });
+            api.post("/auth/password/reset", None, body).await.is(204);
+        };
+        let factors = async |password: &str| {
+            let answer = api.guess(ADA, password).await;
+            (mfa_token(&answer), texts(&answer.json()["factors"]))
+        };
+        reset("another long password").await;
+        let (half, offered) = factors("another long password").await;
+        assert_eq!(offered, ["totp", "recovery_code"]);
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": half })).await.problem(403, "forbidden");
+        // Logging in by mail with the app says nothing about the password.
+        api.mails().await;
+        api.post("/auth/magic/request", None, json!({ "email": ADA })).await.is(202);
+        let letter = api.mail("magic", ADA).await;
+        let half = mfa_token(&api.post("/auth/magic", None, json!({ "token": letter.token })).await);
+        let code = app.fresh_code(&api);
+        second_step(&api, &half, &code).await.is(200);
+        let (half, offered) = factors("another long password").await;
+        assert_eq!(offered, ["totp", "recovery_code"]);
+        // Whoever knows the password and has the app is the owner; from then on the password is one again.
+        let code = app.fresh_code(&api);
+        let tokens = Tokens::of(&second_step(&api, &half, &code).await.is(200));
+        let (half, offered) = factors("another long password").await;
+        assert_eq!(offered, ["totp", "email_code", "recovery_code"]);
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": half })).await.is(202);
+        // And so is one that was changed by somebody who was in.
+        reset("a third long password").await;
+        let (half, _) = factors("a third long password").await;
+        with_recovery_code(&api, &half, &app.recovery_codes[0]).await.is(200);
+        let (_, offered) = factors("a third long password").await;
+        assert_eq!(offered, ["totp", "email_code", "recovery_code"]);
+        drop(tokens);
+    }
+
     async fn without_the_setting_no_code_is_mailed(place: &Place) {
         let api = Api::on(place).await;
         let app = with_app(&api, ADA).await;
@@ -710,10 +753,12 @@ on_both_engines! {
     async fn people_are_told_of_every_change(place: &Place) {
         let api = Api::on(place).await;
         let app = with_app(&api, ADA).await;
-        api.post("/users/me/recovery-codes", Some(&app.tokens.access), Value::Null).await.is(201);
+        let codes = api.post("/users/me/recovery-codes", Some(&app.tokens.access), Value::Null).await.is(201).json();
+        let half = half_way(&api, ADA).await;
+        with_recovery_code(&api, &half, &texts(&codes["recovery_codes"])[0]).await.is(200);
         api.delete("/users/me/totp", Some(&app.tokens.access), Value::Null).await.is(204);
         let told: Vec<_> = api.test.mails().await.iter().map(|mail| mail.kind.clone()).collect();
-        for kind in ["factor_added", "recovery_codes", "factor_removed"] {
+        for kind in ["factor_added", "recovery_codes", "recovery_code_used", "factor_removed"] {
             assert!(told.contains(&kind.to_owned()), "{kind}: {told:?}");
         }
     }

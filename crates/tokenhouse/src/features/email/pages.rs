@@ -85,7 +85,12 @@ async fn show_verify(visit: Visit, uri: Uri) -> Result<Response, Error> {
 /// `POST /account/verify`
 async fn verify(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
     let (presented, page) = given(&mut fields, verify_page());
-    match visit.house.verify_email(&presented, &visit.origin).await {
+    let signed_in = visit.signed_in.as_ref().map(|(user, _)| user.id);
+    let verified = visit
+        .house
+        .verify_email(&presented, signed_in, &visit.origin)
+        .await;
+    match verified {
         Ok(_) if visit.signed_in.is_some() => Ok(done(&visit, "/account", "email_verified")),
         Ok(_) => Ok(done(&visit, "/account/sign-in", "email_verified")),
         Err(error) => page.failed(&visit, error),

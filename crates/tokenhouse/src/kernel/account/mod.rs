@@ -15,6 +15,7 @@ pub(crate) use self::name::{key, may_be_a_key};
 pub(super) use self::sql::of_session;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
+use super::notice::{Notice, security_notice};
 use super::session;
 use crate::base::error::{Code, Error, FieldError};
 use crate::base::http::Origin;
@@ -166,6 +167,20 @@ pub(crate) async fn verify_email(
     now: Timestamp,
 ) -> Result<Option<User>, Error> {
     Ok(sql::verify_email(tx, id, key, now).await?)
+}
+
+/// A step: takes an address from an account that has never verified it, for whoever has shown to have the mailbox. That
+/// account stays, without an address. Gives whose it was.
+pub(crate) async fn give_up_email(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    email: &Email,
+    to: UserId,
+    now: Timestamp,
+) -> Result<Option<UserId>, Error> {
+    // Every account has a key; this one is no address, so that nobody logs in by it.
+    let stand_in = format!("given up {}", house.0.entropy.uuid_v7(now)?);
+    Ok(sql::give_up_email(tx, email.key(), to, &stand_in, now).await?)
 }
 
 /// A step: gives the account an address that was shown to be its user's; whatever login is under way fails.
@@ -334,10 +349,11 @@ impl Tokenhouse {
         let mut tx = self.0.store.write().await?;
         // The account first, as a login does: one that is under way is waited for, so that its session ends too,
         // and no two transactions wait for each other.
-        sql::set_active(&mut tx, id, false, now)
+        let user = sql::set_active(&mut tx, id, false, now)
             .await?
             .ok_or_else(no_such_user)?;
         let ended = session::end_all(&mut tx, self, id, None, now).await?;
+        security_notice(&mut tx, self, &user, Notice::Deleted, origin, now).await?;
         sql::delete(&mut tx, id).await?;
         event::write(
             &mut tx,

@@ -25,7 +25,7 @@ impl Tokenhouse {
         shown: &Shown,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let right = self.judge(user, None, shown, origin).await?;
+        let right = self.judge(user, false, shown, origin).await?;
         let mut tx = self.0.store.write().await?;
         if !account::still(&mut tx, user).await? {
             return Err(changed());
@@ -126,7 +126,7 @@ impl Tokenhouse {
     /// When the database cannot be reached.
     pub(crate) async fn second_factors_of(&self, user: &User) -> Result<Vec<&'static str>, Error> {
         let factors = self
-            .factors_of(&mut self.0.store.read().await?, user, None)
+            .factors_of(&mut self.0.store.read().await?, user, false)
             .await?;
         Ok(factors.iter().map(|factor| factor.name).collect())
     }

@@ -22,6 +22,8 @@ pub(super) const KINDS: &[&str] = &[
     "change_attempt",
     "reset",
     "magic",
+    "claim",
+    "claimed",
     "second_step",
     "invitation",
     "signup_attempt",
@@ -32,6 +34,8 @@ pub(super) const KINDS: &[&str] = &[
     "factor_added",
     "factor_removed",
     "recovery_codes",
+    "recovery_code_used",
+    "deleted",
     "test",
 ];
 
@@ -201,6 +205,7 @@ mod tests {
             places: vec![
                 place("address", "new@example.org"),
                 place("factor", "totp"),
+                place("left", "9"),
                 place("username", "<ada>"),
             ],
             facts: Some(Facts {

@@ -95,7 +95,10 @@ pub(crate) fn router(house: &Tokenhouse) -> Router<Tokenhouse> {
         .route("/account/second-step", post(second_step::take))
         .route("/account/prove", get(prove::show).post(prove::prove))
         .route("/account/recovery-codes", post(recovery::make))
-        .route("/account/factors/undo", get(factor_undo::show).post(factor_undo::undo))
+        .route(
+            "/account/factors/undo",
+            get(factor_undo::show).post(factor_undo::undo),
+        )
         .route("/account/activity", get(activity::show))
         .route("/account/data.json", get(data::download))
         .route("/account/assets/{name}", get(asset));

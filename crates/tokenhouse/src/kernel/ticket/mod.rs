@@ -75,7 +75,6 @@ pub(crate) struct Ticket {
     pub(crate) user: Option<UserId>,
     pub(crate) subject: String,
     pub(crate) data: Value,
-    pub(crate) tries: i64,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
@@ -105,7 +104,6 @@ pub(crate) async fn issue(
         user: new.user,
         subject,
         data: new.data,
-        tries: 0,
         created_at: now,
         expires_at: after(now, new.lifetime),
     };

@@ -8,7 +8,7 @@ use crate::base::store::{Executor, FromRow, Row, StoreError, query};
 
 macro_rules! columns {
     () => {
-        "digest, user_id, subject, data, tries, created_at, expires_at"
+        "digest, user_id, subject, data, created_at, expires_at"
     };
 }
 
@@ -19,9 +19,8 @@ impl FromRow for Ticket {
             user: row.get::<Option<uuid::Uuid>>(1)?.map(UserId),
             subject: row.get(2)?,
             data: row.json(3)?,
-            tries: row.get(4)?,
-            created_at: row.get(5)?,
-            expires_at: row.get(6)?,
+            created_at: row.get(4)?,
+            expires_at: row.get(5)?,
         })
     }
 }
