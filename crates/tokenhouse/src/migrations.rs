@@ -22,5 +22,6 @@ migrations![
     "0006_passkeys",
     "0007_leases",
     "0008_guard",
-    "0009_mails_of_a_person"
+    "0009_mails_of_a_person",
+    "0010_passwords_by_mail"
 ];

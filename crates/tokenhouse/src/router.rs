@@ -18,7 +18,7 @@ use crate::base::settings::HttpSettings;
 use crate::kernel::Feature;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::pages::{self, Visit};
-use crate::kernel::{account, health, keys, login, recovery, session};
+use crate::kernel::{account, factor_undo, health, keys, login, recovery, session};
 use crate::openapi::{self as description};
 use crate::{docs, features};
 
@@ -34,7 +34,8 @@ fn braked_routes(features: &[Feature]) -> OpenApiRouter<Tokenhouse> {
         session::routes::limited_routes()
             .merge(account::routes::limited_routes())
             .merge(login::routes::routes())
-            .merge(recovery::routes::routes()),
+            .merge(recovery::routes::routes())
+            .merge(factor_undo::routes()),
         |routes, feature| routes.merge((feature.routes)()),
     );
     description::describe_limit(braked.get_openapi_mut());

@@ -187,7 +187,17 @@ fn a_plain_export_is_for_everybody_and_comes_back_too() {
     assert!(plain.contains("ada@example.org") && plain.contains("$argon2id$"));
     let new = place();
     new.write("house.jsonl", plain);
-    done(&new.run(&["import", "house.jsonl"]));
+    // Nobody who puts lines of their own in the place of a sealed file gets them imported.
+    for arguments in [
+        &["import", "house.jsonl"][..],
+        &["import", "--dry-run", "house.jsonl"],
+    ] {
+        let said = new.run(arguments);
+        assert!(refused(&said).contains("say --plain"), "{}", said.err);
+    }
+    assert!(!new.path().join("tokenhouse.db").exists());
+    let said = new.run(&["import", "--plain", "house.jsonl"]);
+    assert!(done(&said).out.contains("not sealed"), "{}", said.out);
     assert_eq!(count(&new, "SELECT COUNT(*) FROM users"), 1);
 }
 
@@ -501,6 +511,86 @@ fn every_line_is_imported_or_told_with_its_number() {
     done(&place.run(&["import", "users", "--others", "profile", "more.csv"]));
     let server = place.serve();
     assert_eq!(server.post("/auth/login", SIGNUP).0, 200);
+}
+
+/// Another system's file is read as what a stranger wrote.
+#[test]
+fn a_file_of_users_is_read_with_care() {
+    let place = place();
+    let import = |name: &str, text: &str, more: &[&str]| {
+        place.write(name, text);
+        let rejects = format!("{name}.rejects.csv");
+        let _ = std::fs::remove_file(place.path().join(&rejects));
+        let said = place.run(&[&["import", "users", name], more].concat());
+        let rejects = std::fs::read_to_string(place.path().join(&rejects)).unwrap_or_default();
+        (said, rejects)
+    };
+
+    // Of two columns, or two fields mapped to one, none wins without a word.
+    let (said, _) = import("a.csv", "email,email\na@example.org,b@example.org\n", &[]);
+    assert!(
+        refused(&said).contains("two columns are called `email`"),
+        "{}",
+        said.err
+    );
+    let mapped = ["--map", "a=email", "--map", "b=email"];
+    let (said, _) = import("b.csv", "a,b\na@example.org,b@example.org\n", &mapped);
+    assert!(refused(&said).contains("one name here"), "{}", said.err);
+    let (said, rejects) = import(
+        "c.csv",
+        "email,mail\na@example.org,b@example.org\n",
+        &["--map", "mail=email"],
+    );
+    refused(&said);
+    assert!(rejects.contains("has `email` and `mail`"), "{rejects}");
+    let swapped = ["--map", "email=username", "--map", "username=email"];
+    let (said, _) = import("d.csv", "email,username\nada,ada@example.org\n", &swapped);
+    done(&said);
+    assert_eq!(
+        count(
+            &place,
+            "SELECT COUNT(*) FROM users WHERE username = 'ada' AND email = 'ada@example.org'"
+        ),
+        1
+    );
+
+    // What does not end does not fill the memory.
+    let long = "x".repeat(17 * 1024 * 1024);
+    for (name, text) in [
+        ("e.csv", format!("email,username\n\"{long}")),
+        ("e.json", format!("[{{\"email\":\"{long}")),
+        ("e.jsonl", format!("{{\"email\":\"{long}\n")),
+    ] {
+        let (said, rejects) = import(name, &text, &[]);
+        refused(&said);
+        let told = format!("{}{rejects}", said.err);
+        assert!(
+            told.contains("longer than 16 MiB") || told.contains("is no JSON object"),
+            "{name}: {told}"
+        );
+    }
+
+    // Nothing in it steers the terminal, or a spreadsheet.
+    let (said, _) = import("f.csv", "email,\u{1b}]0;owned\u{7}\na@example.org,x\n", &[]);
+    assert!(
+        !said.err.contains('\u{1b}') && refused(&said).contains("owned"),
+        "{:?}",
+        said.err
+    );
+    let (said, _) = import(
+        "f.jsonl",
+        "{\"email\":\"a@example.org\",\"\\u001b]0;owned\\u0007\\u202e\":1}\n",
+        &[],
+    );
+    refused(&said);
+    assert!(
+        said.err.contains("owned") && !said.err.contains(['\u{1b}', '\u{7}', '\u{202e}']),
+        "{:?}",
+        said.err
+    );
+    let (said, rejects) = import("g.csv", "username\n=1+1\n=1+1\n", &[]);
+    done(&said);
+    assert!(rejects.contains("3,'=1+1,"), "{rejects}");
 }
 
 #[test]

@@ -6,11 +6,14 @@ use jiff::Timestamp;
 
 use super::account::{self, User};
 use super::event::{self, Event};
+use super::factor_undo;
 use super::house::Tokenhouse;
+use super::mail;
 use super::notice::{Notice, security_notice};
 use super::recovery;
 use super::session::{self, Ended};
 use super::wrong_codes;
+use crate::base::clock::after;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::SessionId;
@@ -24,8 +27,9 @@ pub struct Factor {
     pub name: &'static str,
     /// Whether it only stands in where another is not at hand: it makes no second step due by itself.
     pub stands_in: bool,
-    /// Ways to log in first that show the same thing, so that this would be no second one.
-    pub not_after: &'static [&'static str],
+    /// Whether it shows no more than that somebody reads the account's mail: after a first step that shows no more
+    /// either it would be no second one.
+    pub by_mail: bool,
     /// Whether somebody who must have a second factor and has none can set it up during the login.
     pub can_be_set_up: bool,
     /// Whether the account can show it.
@@ -63,17 +67,17 @@ impl Tokenhouse {
         self.0.features.iter().filter_map(|feature| feature.factor)
     }
 
-    /// The factors the account can show after it was logged in to by `first`, if any: those that make a second step due,
-    /// then those that stand in.
+    /// The factors the account can show, those that make a second step due first, then those that stand in. `after_mail`:
+    /// after a first step that shows no more than that somebody reads the account's mail.
     pub(crate) async fn factors_of(
         &self,
         on: &mut dyn Executor,
         user: &User,
-        first: Option<&str>,
+        after_mail: bool,
     ) -> Result<Vec<Factor>, Error> {
         let mut found = Vec::new();
         for factor in self.factors() {
-            let fits = first.is_none_or(|first| !factor.not_after.contains(&first));
+            let fits = !(after_mail && factor.by_mail);
             if fits && (factor.enrolled)(self, &mut *on, user).await? {
                 found.push(factor);
             }
@@ -84,7 +88,7 @@ impl Tokenhouse {
 
     /// Whether logging in to the account takes two steps because it was set up so.
     pub(crate) async fn has_second_factor(&self, on: &mut dyn Executor, user: &User) -> Result<bool, Error> {
-        let factors = self.factors_of(on, user, None).await?;
+        let factors = self.factors_of(on, user, false).await?;
         Ok(factors.iter().any(|factor| !factor.stands_in))
     }
 
@@ -94,7 +98,8 @@ impl Tokenhouse {
         roles.iter().any(|role| role == "*" || user.has_role(role))
     }
 
-    /// A step: a factor was added, after [`begin_change`]. With the first one, whoever logged in without is logged out.
+    /// A step: a factor was added, after [`begin_change`]. With the first one, whoever logged in without is logged out, and
+    /// the mail that tells of it carries a link that takes it back.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a fact of its own, and the callers have them apart"
@@ -123,7 +128,20 @@ impl Tokenhouse {
         wrong_codes::forget(tx, user.id).await?;
         self.note_factor(tx, "factor.added", user, factor, origin, now)
             .await?;
-        security_notice(tx, self, user, Notice::FactorAdded(factor), origin, now).await?;
+        let undo = if is_first {
+            factor_undo::issue(tx, self, user, now).await?
+        } else {
+            None
+        };
+        let link = undo.map(|undo| mail::link("/factors/undo", &undo.token));
+        let notice = match &link {
+            Some(link) => Notice::FirstFactor {
+                factor,
+                undo: (link, after(now, *self.0.settings.links.undo)),
+            },
+            None => Notice::FactorAdded(factor),
+        };
+        security_notice(tx, self, user, notice, origin, now).await?;
         Ok(Added {
             recovery_codes,
             ended,
@@ -165,23 +183,36 @@ impl Tokenhouse {
         let origin = Origin::default();
         let mut tx = self.0.store.write().await?;
         begin_change(&mut tx, user, now).await?;
-        for feature in self.0.features.iter().filter(|feature| feature.factor.is_some()) {
-            if let (Some(factor), Some(disown)) = (feature.factor, feature.disown)
-                && (factor.enrolled)(self, &mut tx, user).await?
-            {
-                disown(&mut tx, user.id, Timestamp::MIN).await?;
-                let notice = Notice::FactorRemoved(factor.name);
-                security_notice(&mut tx, self, user, notice, &origin, now).await?;
-            }
-        }
-        recovery::remove(&mut tx, user.id).await?;
-        wrong_codes::forget(&mut tx, user.id).await?;
+        self.take_factors_away(&mut tx, user, &origin, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, None, now).await?;
         let event = Event::new("factors.removed_by_operator", now).of_user(user.id);
         event::write(&mut tx, &self.0.entropy, event).await?;
         tx.commit().await?;
         self.remember_revoked(&ended);
         Ok(())
+    }
+
+    /// A step: takes every second factor and every recovery code away, and tells the user; whether there were any.
+    pub(crate) async fn take_factors_away(
+        &self,
+        tx: &mut Tx,
+        user: &User,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let mut any = false;
+        for feature in self.0.features.iter().filter(|feature| feature.factor.is_some()) {
+            if let (Some(factor), Some(disown)) = (feature.factor, feature.disown)
+                && (factor.enrolled)(self, &mut *tx, user).await?
+            {
+                any = true;
+                disown(tx, user.id, Timestamp::MIN).await?;
+                security_notice(tx, self, user, Notice::FactorRemoved(factor.name), origin, now).await?;
+            }
+        }
+        let codes = recovery::remove(tx, user.id).await?;
+        wrong_codes::forget(tx, user.id).await?;
+        Ok(any || codes > 0)
     }
 
     async fn require_way_in(&self, tx: &mut Tx, user: &User) -> Result<(), Error> {

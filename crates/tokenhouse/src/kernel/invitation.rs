@@ -9,8 +9,9 @@ use super::mail::{self, Content, Mail};
 use super::mailbox::ticket_invalid;
 use super::ticket::{self, Key, NewTicket, Purpose, Ticket};
 use crate::base::clock::after;
-use crate::base::error::Error;
+use crate::base::error::{Code, Error};
 use crate::base::secret::Secret;
+use crate::base::settings::SignupMode;
 use crate::base::store::Tx;
 
 const INVITATION: Purpose = Purpose("invitation");
@@ -39,9 +40,15 @@ impl Tokenhouse {
     /// until one of them is used.
     ///
     /// # Errors
-    /// `mail_disabled`; `invalid_fields`; `email_taken`.
+    /// `mail_disabled`; `signup_closed`; `invalid_fields`; `email_taken`.
     pub async fn invite(&self, invitation: &Invitation) -> Result<(), Error> {
         self.require_mail()?;
+        if self.0.settings.signup.mode == SignupMode::Closed {
+            return Err(Error::new(
+                Code::SignupClosed,
+                "nobody can sign up here, invited or not; set signup.mode to \"invitation\"",
+            ));
+        }
         let email = Self::read_address("email", &invitation.email)?;
         let now = self.0.clock.now();
         let lifetime = *self.0.settings.links.invitation;

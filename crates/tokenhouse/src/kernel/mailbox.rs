@@ -23,6 +23,9 @@ pub(crate) const VERIFY: Purpose = Purpose("email.verify");
 /// Chooses a new password.
 pub(crate) const RESET: Purpose = Purpose("password.reset");
 
+/// Takes a change of address back, from the old one.
+pub(crate) const UNDO: Purpose = Purpose("email.undo");
+
 /// What somebody has from a mail.
 #[derive(Clone, Debug)]
 pub enum FromMail {
@@ -162,6 +165,10 @@ pub(crate) async fn send_reset(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<(), Error> {
+    if !house.0.settings.features.password {
+        // There is nothing to choose.
+        return Ok(());
+    }
     let asked = Asked {
         purpose: RESET,
         kind: "reset",

@@ -6,6 +6,7 @@ pub mod brake;
 pub(crate) mod device;
 pub mod event;
 pub mod factor;
+pub mod factor_undo;
 pub(crate) mod health;
 pub mod house;
 pub mod invitation;
@@ -60,6 +61,8 @@ pub struct Feature {
     pub prove: Option<Prove>,
     /// Takes away what lets anybody in, where the account turns out to have been in the wrong hands.
     pub disown: Option<Disown>,
+    /// Notes that a first step by mail was followed by a second that is independent of it.
+    pub vouch: Option<Vouch>,
     /// What it adds to the pages.
     pub pages: Pages,
 }
@@ -69,6 +72,10 @@ pub type Prove = for<'a> fn(&'a Tokenhouse, &'a User, Secret, &'a Origin) -> Box
 /// A step: takes away what lets anybody in. What could only be set up by whoever held the account at the time stays
 /// where it is older than `since`.
 pub type Disown = for<'a> fn(&'a mut Tx, UserId, Timestamp) -> BoxFuture<'a, Result<(), Error>>;
+
+/// A step: notes that whoever took the first step by the method named took the second too, by a factor that is independent
+/// of the account's mail.
+pub type Vouch = for<'a> fn(&'a mut Tx, UserId, &'a str) -> BoxFuture<'a, Result<(), Error>>;
 
 impl Tokenhouse {
     /// A step: whatever anybody knew, and whatever was set up `since`, no longer lets them in.

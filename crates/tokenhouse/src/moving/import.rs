@@ -119,7 +119,7 @@ pub async fn import(
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<u64, MovingError> {
     let mut export = Export::open(path, master)?;
-    if export.head.id != contents.id || export.total != contents.rows() {
+    if export.head.id != contents.id || export.total != contents.rows() || export.sealed != contents.sealed {
         return Err(MovingError::Damaged(
             "it is another than the one that was checked".to_owned(),
         ));

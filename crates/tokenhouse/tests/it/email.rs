@@ -161,9 +161,39 @@ on_both_engines! {
         confirm(&api, &ada, &letter).await.problem(401, "ticket_invalid");
         api.guess("ada@example.org", PASSWORD).await.problem(401, "invalid_credentials");
         api.login("new@example.org").await;
-        // Whoever signs up with the old one gets an account of their own.
-        api.signup("ada@example.org").await;
+        // Whoever signs up with the old one gets an account of their own, and keeps it once they have verified it.
+        verified(&api, "ada@example.org").await;
         api.post("/auth/email/undo", None, json!({ "token": told.token })).await.problem(409, "email_taken");
+    }
+
+    /// One anonymous request would otherwise block the only remedy.
+    async fn signing_up_with_the_old_address_does_not_block_taking_it_back(place: &Place) {
+        let api = Api::on(place).await;
+        for (thief, username) in [("thief@example.org", None), ("lair@example.org", Some("mallory"))] {
+            let owner = format!("owner.of.{thief}");
+            let ada = verified(&api, &owner).await;
+            ask_to_change(&api, &ada, thief).await.is(202);
+            confirm(&api, &ada, &api.mail("change", thief).await).await.is(204);
+            let undo = api.mail("changed", &owner).await;
+            let mut body = json!({ "email": owner, "password": "the squatter's password" });
+            if let Some(username) = username {
+                body["username"] = json!(username);
+            }
+            let squatter = Tokens::of(&api.post("/auth/signup", None, body).await.is(201));
+            let theirs = api.mail("verify", &owner).await;
+            api.post("/auth/email/undo", None, json!({ "token": undo.token })).await.is(204);
+            api.mail("reset", &owner).await;
+            api.me(&squatter.access).await.problem(401, "token_revoked");
+            api.guess(&owner, "the squatter's password").await.problem(401, "invalid_credentials");
+            verify(&api, json!({ "token": theirs.token })).await.problem(401, "ticket_invalid");
+            let back = api.house().user_by_name(&owner).await.unwrap().unwrap();
+            assert!(back.email_verified && back.email.as_deref() == Some(owner.as_str()));
+            if let Some(username) = username {
+                let left = api.house().user_by_name(username).await.unwrap().unwrap();
+                assert_eq!(left.email, None);
+                api.guess(username, "the squatter's password").await.is(200);
+            }
+        }
     }
 
     async fn an_address_is_confirmed_by_code_too(place: &Place) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokenhouse::settings::SignupMode;
 use tokenhouse::testing::PASSWORD;
-use tokenhouse::{Invitation, NewUser, Username};
+use tokenhouse::{Code, Invitation, NewUser, Username};
 
 use crate::on_both_engines;
 use crate::support::Place;
@@ -109,11 +109,15 @@ on_both_engines! {
     }
 
     async fn a_closed_house_lets_nobody_in_by_any_token(place: &Place) {
+        // The invitation is from before the house was closed.
+        let letter = invited(&by_invitation(place).await).await;
         let api = Api::with(place, |builder| {
             builder.configure(|settings| settings.signup.mode = SignupMode::Closed)
         })
         .await;
-        let letter = invited(&api).await;
         signup(&api, "ada@example.org", &letter.token).await.problem(403, "signup_closed");
+        let refused = api.house().invite(&Invitation { email: "eve@example.org".to_owned(), ..Invitation::default() }).await;
+        assert_eq!(refused.unwrap_err().code(), Code::SignupClosed);
+        assert!(api.mails().await.is_empty(), "nobody is sent to a page that refuses them");
     }
 }

@@ -11,17 +11,18 @@ use tokenhouse::testing::PASSWORD;
 
 use crate::observability::log_of;
 use crate::on_both_engines;
-use crate::second_factors::{half_way, with_app};
+use crate::second_factors::{half_way, set_up_app, with_app};
 use crate::support::Place;
 use crate::support::api::{Answer, Api, Letter, Tokens};
 
 /// Every door that takes a ticket from a mail, and what else it wants.
-const DOORS: [(&str, &str); 5] = [
+const DOORS: [(&str, &str); 6] = [
     ("/auth/email/verify", ""),
     ("/auth/email/change", ""),
     ("/auth/email/undo", ""),
     ("/auth/password/reset", "new_password"),
     ("/auth/magic", ""),
+    ("/auth/factors/undo", ""),
 ];
 
 /// As somebody who is logged in, which one door asks for too.
@@ -72,7 +73,15 @@ async fn one_of_each(api: &Api) -> Vec<(&'static str, Letter)> {
         .await;
     assert_eq!(eve.status, 201);
     let verify = api.mail("verify", "eve@example.org").await;
+    let max = api.signup("max@example.org").await;
+    let own = api.mail("verify", "max@example.org").await;
+    api.post("/auth/email/verify", None, json!({ "token": own.token }))
+        .await
+        .is(204);
+    set_up_app(api, max).await;
+    let factor = api.mail("first_factor", "max@example.org").await;
     vec![
+        ("/auth/factors/undo", factor),
         ("/auth/email/verify", verify),
         ("/auth/email/change", change),
         ("/auth/email/undo", undo),
@@ -105,7 +114,7 @@ on_both_engines! {
                 let answer = at_door(&api, &ada, *door, json!({ "token": letter.token })).await;
                 assert_eq!(answer.status, 401, "{what}: {answer:?}");
                 answer.problem(401, "ticket_invalid");
-                if door.0 != "/auth/email/undo" && !letter.code.is_empty() {
+                if !door.0.ends_with("/undo") && !letter.code.is_empty() {
                     let answer = at_door(&api, &ada, *door, json!({ "email": letter.to, "code": letter.code })).await;
                     assert_eq!(answer.status, 401, "{what}: {answer:?}");
                 }
@@ -120,7 +129,7 @@ on_both_engines! {
                 at_door(&api, &ada, door, json!({ "token": token })).await.problem(401, "ticket_invalid");
             }
         }
-        assert_eq!(tried, 20);
+        assert_eq!(tried, 30);
         assert!(api.mails().await.is_empty());
         // All of that used nothing up.
         for (own, letter) in &letters {
@@ -207,7 +216,7 @@ on_both_engines! {
         .await;
         let app = with_app(&api, "ada@example.org").await;
         let letter = api.mails().await.iter().find(|mail| mail.kind == "verify").map(Letter::of).unwrap();
-        api.post("/auth/email/verify", None, json!({ "token": letter.token })).await.is(204);
+        api.post("/auth/email/verify", Some(&app.tokens.access), json!({ "token": letter.token })).await.is(204);
         for _ in 0..12 {
             for path in ["/auth/email/verify/request", "/auth/magic/request"] {
                 api.post(path, None, json!({ "email": "ada@example.org" })).await.is(202);
@@ -226,6 +235,95 @@ on_both_engines! {
         api.post("/auth/mfa/email", None, json!({ "mfa_token": half })).await.is(202);
         api.mail("second_step", "ada@example.org").await;
         drop(app);
+    }
+
+    /// Signing up again and again with an address that waits to be verified neither silences nor voids what verifies it.
+    async fn signing_up_with_an_address_does_not_keep_its_owner_from_verifying_it(place: &Place) {
+        let api = Api::with(place, |builder| {
+            builder.configure(|settings| {
+                settings.signup.reveal_taken = false;
+                settings.signup.require_verified_email = true;
+            })
+        })
+        .await;
+        let body = json!({ "email": "ada@example.org", "password": PASSWORD });
+        api.post("/auth/signup", None, body.clone()).await.is(202);
+        let letter = api.mail("verify", "ada@example.org").await;
+        for _ in 0..12 {
+            api.post("/auth/signup", None, body.clone()).await.is(202);
+        }
+        assert_eq!(api.mails().await.len(), 5, "told of, but not without end");
+        api.post("/auth/email/verify/request", None, json!({ "email": "ada@example.org" })).await.is(202);
+        let again = api.mail("verify", "ada@example.org").await;
+        for _ in 0..2 {
+            api.post("/auth/signup", None, body.clone()).await.is(202);
+        }
+        let typed = json!({ "email": "ada@example.org", "code": again.code });
+        api.post("/auth/email/verify", None, typed).await.is(204);
+        api.login("ada@example.org").await;
+        drop(letter);
+    }
+
+    async fn the_mails_of_sign_ups_are_counted_per_network(place: &Place) {
+        let api = Api::with(place, |builder| builder.configure(|settings| {
+            settings.rate_limit.enabled = true;
+            settings.mail.per_network = 3;
+        })).await;
+        let signup = |address: &'static str, number: u8| {
+            let body = json!({ "email": format!("user{number}@example.org"), "password": PASSWORD });
+            let api = &api;
+            async move { api.post_from(address, "/auth/signup", body).await }
+        };
+        for number in 0..3 {
+            signup("192.0.2.1", number).await.is(201);
+        }
+        // What is refused anyway sends nothing, and is not counted.
+        api.post_from("192.0.2.2", "/auth/signup", json!({ "email": "x@example.org", "password": "short" })).await.is(422);
+        signup("192.0.2.1", 3).await.problem(429, "rate_limited");
+        signup("192.0.2.2", 3).await.is(201);
+        api.test.advance(Duration::from_secs(30));
+        signup("192.0.2.1", 4).await.is(201);
+        assert_eq!(api.mails().await.len(), 5);
+    }
+
+    /// Whoever is in the account can repeat what is told of; it must not make them silent about anything else.
+    async fn many_logins_do_not_silence_what_comes_after_them(place: &Place) {
+        let api = Api::on(place).await;
+        let body = json!({ "email": "ada@example.org", "password": PASSWORD });
+        let ada = api.signup("ada@example.org").await;
+        api.mails().await;
+        for number in 0..35_u8 {
+            let agent: String = std::iter::repeat_n('x', usize::from(number) + 1).collect();
+            posted(&api, "/auth/login", "192.0.2.1", &agent, "en", body.clone()).await.is(200);
+        }
+        let told = api.mails().await;
+        assert!(told.len() == 10 && told.iter().all(|mail| mail.kind == "new_device"), "{}", told.len());
+        api.change_password(&ada.access, PASSWORD, "another long password").await.is(204);
+        api.mail("password_changed", "ada@example.org").await;
+        // Nor does the change silence the next change.
+        let mut password = "another long password".to_owned();
+        for number in 0..35_u8 {
+            let next = format!("another long password {number}");
+            api.change_password(&ada.access, &password, &next).await.is(204);
+            password = next;
+        }
+        assert_eq!(api.mails().await.len(), 29);
+        set_up_app(&api, ada).await;
+        api.mail("factor_added", "ada@example.org").await;
+    }
+
+    /// Accounts that nobody has used for long are what stolen passwords are tried on.
+    async fn a_login_after_a_long_silence_is_told(place: &Place) {
+        let api = Api::on(place).await;
+        let body = json!({ "email": "ada@example.org", "password": PASSWORD });
+        posted(&api, "/auth/signup", "192.0.2.1", "Firefox/130.0", "en", body.clone()).await.is(201);
+        api.mails().await;
+        api.test.advance(Duration::from_secs(60 * 86_400));
+        api.house().tend().await.unwrap();
+        let left: Vec<(i64,)> = api.rows(tokenhouse::store::query("SELECT COUNT(*) FROM sessions")).await;
+        assert_eq!(left, [(0,)], "no session is remembered");
+        posted(&api, "/auth/login", "198.51.100.7", "curl/8", "en", body.clone()).await.is(200);
+        api.mail("new_device", "ada@example.org").await;
     }
 
     async fn who_asks_for_too_many_is_told_to_wait_whatever_the_addresses(place: &Place) {

@@ -371,6 +371,19 @@ on_both_engines! {
         keep(&api, &tokens.access, &late).await.problem(403, "forbidden");
     }
 
+    /// Some browsers do not say that the key can be found again; that it was, says so.
+    async fn a_passkey_that_logged_in_alone_is_a_way_in(place: &Place) {
+        let api = Api::on(place).await;
+        let tokens = api.signup(ADA).await;
+        let mut device = Authenticator::es256();
+        device.tells = false;
+        enrol(&api, &tokens.access, &mut device).await.is(201);
+        assert_eq!(list(&api, &tokens.access).await[0]["signs_in_alone"], false);
+        log_in(&api, &mut device).await.is(200);
+        assert_eq!(list(&api, &tokens.access).await[0]["signs_in_alone"], true);
+    }
+
+
     async fn the_last_way_in_stays(place: &Place) {
         let api = Api::on(place).await;
         let (_, tokens) = without_password(&api, ADA).await;

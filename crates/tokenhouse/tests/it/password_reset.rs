@@ -115,7 +115,7 @@ on_both_engines! {
             api.mail("reset", "Ada@example.org").await;
         }
         let body = json!({ "email": "ａda@example.org" });
-        for (path, kind) in [("/auth/email/verify/request", "verify"), ("/auth/magic/request", "verify")] {
+        for (path, kind) in [("/auth/email/verify/request", "verify"), ("/auth/magic/request", "claim")] {
             api.post(path, None, body.clone()).await.is(202);
             api.mail(kind, "Ada@example.org").await;
         }

@@ -1,5 +1,6 @@
 //! The second step of a login: authenticator apps, recovery codes, and proving again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,8 +11,11 @@ use tokenhouse::testing::PASSWORD;
 use tokenhouse::{Code, Error, Secret};
 
 use crate::on_both_engines;
+use crate::passkeys::enrol;
+use crate::password_reset::rows_of;
 use crate::support::Place;
-use crate::support::api::{Answer, Api, Tokens, claims, contend, count};
+use crate::support::api::{Answer, Api, Letter, Tokens, claims, contend, count};
+use crate::support::authenticator::Authenticator;
 
 const ADA: &str = "ada@example.org";
 const HALF_MINUTE: Duration = Duration::from_secs(30);
@@ -122,6 +126,20 @@ fn stale(api: &Api) {
 async fn verified(api: &Api) {
     api.change(query("UPDATE users SET email_verified_at = 0 WHERE email_key = $1").bind(ADA))
         .await;
+}
+
+/// Ada, whose address is verified.
+async fn with_address(api: &Api) -> Tokens {
+    let ada = api.signup(ADA).await;
+    verified(api).await;
+    api.mails().await;
+    ada
+}
+
+/// Follows the link of the mail that told of the first factor.
+async fn undo(api: &Api, letter: &Letter) -> Answer {
+    api.post("/auth/factors/undo", None, json!({ "token": letter.token }))
+        .await
 }
 
 /// The code in the last mail of this kind.
@@ -713,6 +731,49 @@ on_both_engines! {
         drop(app);
     }
 
+    /// A mailbox that chooses the password and then gets the code would be both factors.
+    async fn a_password_that_was_chosen_by_mail_is_not_followed_by_a_code_by_mail(place: &Place) {
+        let api = configured(place, |settings| settings.second_factors.email_code = true).await;
+        let app = set_up_app(&api, with_address(&api).await).await;
+        let reset = async |new: &str| {
+            api.mails().await;
+            api.post("/auth/password/forgot", None, json!({ "email": ADA })).await.is(202);
+            let letter = api.mail("reset", ADA).await;
+            let body = json!({ "token": letter.token, "new_password": new });
+            api.post("/auth/password/reset", None, body).await.is(204);
+        };
+        let factors = async |password: &str| {
+            let answer = api.guess(ADA, password).await;
+            (mfa_token(&answer), texts(&answer.json()["factors"]))
+        };
+        reset("another long password").await;
+        let (half, offered) = factors("another long password").await;
+        assert_eq!(offered, ["totp", "recovery_code"]);
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": half })).await.problem(403, "forbidden");
+        // Logging in by mail with the app says nothing about the password.
+        api.mails().await;
+        api.post("/auth/magic/request", None, json!({ "email": ADA })).await.is(202);
+        let letter = api.mail("magic", ADA).await;
+        let half = mfa_token(&api.post("/auth/magic", None, json!({ "token": letter.token })).await);
+        let code = app.fresh_code(&api);
+        second_step(&api, &half, &code).await.is(200);
+        let (half, offered) = factors("another long password").await;
+        assert_eq!(offered, ["totp", "recovery_code"]);
+        // Whoever knows the password and has the app is the owner; from then on the password is one again.
+        let code = app.fresh_code(&api);
+        let tokens = Tokens::of(&second_step(&api, &half, &code).await.is(200));
+        let (half, offered) = factors("another long password").await;
+        assert_eq!(offered, ["totp", "email_code", "recovery_code"]);
+        api.post("/auth/mfa/email", None, json!({ "mfa_token": half })).await.is(202);
+        // And so is one that was changed by somebody who was in.
+        reset("a third long password").await;
+        let (half, _) = factors("a third long password").await;
+        with_recovery_code(&api, &half, &app.recovery_codes[0]).await.is(200);
+        let (_, offered) = factors("a third long password").await;
+        assert_eq!(offered, ["totp", "email_code", "recovery_code"]);
+        drop(tokens);
+    }
+
     async fn without_the_setting_no_code_is_mailed(place: &Place) {
         let api = Api::on(place).await;
         let app = with_app(&api, ADA).await;
@@ -726,12 +787,95 @@ on_both_engines! {
     async fn people_are_told_of_every_change(place: &Place) {
         let api = Api::on(place).await;
         let app = with_app(&api, ADA).await;
-        api.post("/users/me/recovery-codes", Some(&app.tokens.access), Value::Null).await.is(201);
+        let codes = api.post("/users/me/recovery-codes", Some(&app.tokens.access), Value::Null).await.is(201).json();
+        let half = half_way(&api, ADA).await;
+        with_recovery_code(&api, &half, &texts(&codes["recovery_codes"])[0]).await.is(200);
         api.delete("/users/me/totp", Some(&app.tokens.access), Value::Null).await.is(204);
         let told: Vec<_> = api.test.mails().await.iter().map(|mail| mail.kind.clone()).collect();
-        for kind in ["factor_added", "recovery_codes", "factor_removed"] {
+        for kind in ["factor_added", "recovery_codes", "recovery_code_used", "factor_removed"] {
             assert!(told.contains(&kind.to_owned()), "{kind}: {told:?}");
         }
+    }
+
+    /// A phished password, and then a second step of the thief's: no new password would let the owner in.
+    async fn whoever_was_locked_out_by_a_first_factor_takes_it_back(place: &Place) {
+        let api = Api::on(place).await;
+        let ada = with_address(&api).await;
+        let thief = set_up_app(&api, api.login(ADA).await).await;
+        api.me(&ada.access).await.problem(401, "token_revoked");
+        let letter = api.mail("first_factor", ADA).await;
+        assert!(letter.link.starts_with("http://localhost:8080/account/factors/undo?token="), "{letter:?}");
+        undo(&api, &letter).await.is(204);
+        let reset = api.mail("reset", ADA).await;
+        api.me(&thief.tokens.access).await.problem(401, "token_revoked");
+        api.guess(ADA, PASSWORD).await.problem(401, "invalid_credentials");
+        assert_eq!((rows_of(&api, "totp").await, rows_of(&api, "recovery_codes").await), (0, 0));
+        undo(&api, &letter).await.problem(401, "ticket_invalid");
+        let body = json!({ "token": reset.token, "new_password": "another long password" });
+        api.post("/auth/password/reset", None, body).await.is(204);
+        api.guess(ADA, "another long password").await.is(200);
+    }
+
+    /// A thief who moves the account to an address of their own and back has a link there that would take it once more.
+    async fn a_first_factor_that_is_taken_back_leaves_no_other_way_back(place: &Place) {
+        let api = Api::on(place).await;
+        with_address(&api).await;
+        let mut app = set_up_app(&api, api.login(ADA).await).await;
+        let letter = api.mail("first_factor", ADA).await;
+        let mut links = Vec::new();
+        for (old, new) in [(ADA, "thief@example.org"), ("thief@example.org", ADA)] {
+            let half = half_way(&api, old).await;
+            let code = app.fresh_code(&api);
+            app.tokens = Tokens::of(&second_step(&api, &half, &code).await.is(200));
+            let body = json!({ "new_email": new, "password": PASSWORD });
+            api.post("/users/me/email", Some(&app.tokens.access), body).await.is(202);
+            let change = api.mail("change", new).await;
+            if old != ADA {
+                undo(&api, &letter).await.problem(401, "ticket_invalid");
+            }
+            api.post("/auth/email/change", None, json!({ "token": change.token })).await.is(204);
+            links.push(api.mail("changed", old).await);
+        }
+        undo(&api, &letter).await.is(204);
+        let back = json!({ "token": links[1].token });
+        api.post("/auth/email/undo", None, back).await.problem(401, "ticket_invalid");
+    }
+
+    async fn the_link_against_a_first_factor_ends_after_three_days(place: &Place) {
+        let api = Api::on(place).await;
+        set_up_app(&api, with_address(&api).await).await;
+        let letter = api.mail("first_factor", ADA).await;
+        api.test.advance(Duration::from_secs(72 * 3600));
+        undo(&api, &letter).await.problem(401, "ticket_invalid");
+        assert_eq!(rows_of(&api, "totp").await, 1);
+    }
+
+    async fn only_the_first_factor_and_only_a_verified_address_has_the_link(place: &Place) {
+        let api = Api::on(place).await;
+        let app = with_app(&api, ADA).await;
+        let told = api.mails().await;
+        assert!(told.iter().any(|mail| mail.kind == "factor_added" && Letter::of(mail).link.is_empty()), "{told:?}");
+        verified(&api).await;
+        enrol(&api, &app.tokens.access, &mut Authenticator::es256()).await.is(201);
+        assert_eq!(api.mail("factor_added", ADA).await.link, "");
+    }
+
+    async fn where_nothing_is_taken_back_there_is_no_such_link(place: &Place) {
+        let api = configured(place, |settings| settings.links.undo = Period::seconds(0)).await;
+        set_up_app(&api, with_address(&api).await).await;
+        assert_eq!(api.mail("factor_added", ADA).await.link, "");
+    }
+
+    async fn of_sixteen_who_take_a_factor_back_one_does(place: &Place) {
+        let api = Arc::new(Api::on(place).await);
+        set_up_app(&api, with_address(&api).await).await;
+        let letter = api.mail("first_factor", ADA).await;
+        let answers = contend(16, |_| {
+            let (api, letter) = (Arc::clone(&api), letter.clone());
+            async move { undo(&api, &letter).await }
+        })
+        .await;
+        assert_eq!((count(&answers, 204), count(&answers, 401)), (1, 15), "{answers:?}");
     }
 
     async fn everybody_may_have_to(place: &Place) {

@@ -10,7 +10,7 @@ use crate::commands::{load, master_key, runtime, sqlite_file};
 use crate::config::Places;
 use crate::failure::Failure;
 
-pub(super) fn run(file: &Path, dry_run: bool, places: &Places) -> Result<(), Failure> {
+pub(super) fn run(file: &Path, plain: bool, dry_run: bool, places: &Places) -> Result<(), Failure> {
     let config = load(places)?;
     let url = config.settings.database_url.expose();
     let master = master_key(&config)?;
@@ -20,11 +20,19 @@ pub(super) fn run(file: &Path, dry_run: bool, places: &Places) -> Result<(), Fai
     });
     drop(steps);
     let contents = contents?;
+    // Whoever can write where an export lies could put their own lines in its place: the seal must not come off by itself.
+    if !(contents.sealed || plain) {
+        return Err(Failure::usage(
+            "the file is not sealed: anybody may have written or changed it. If it is from `tokenhouse export --plain` and \
+             was never out of your hands, say --plain",
+        ));
+    }
+    let sealed = if contents.sealed { "sealed" } else { "not sealed" };
     if dry_run {
-        let sealed = if contents.sealed { "sealed" } else { "not sealed" };
         println!(
             "made at {} by version {}, {sealed}",
-            contents.made_at, contents.made_by
+            contents.made_at,
+            contents.made_by.escape_debug()
         );
         for (table, rows) in &contents.tables {
             println!("{table:<24}{rows:>12}");
@@ -52,7 +60,7 @@ pub(super) fn run(file: &Path, dry_run: bool, places: &Places) -> Result<(), Fai
         .await;
         drop(steps);
         store.close().await;
-        println!("{} rows imported", imported?);
+        println!("{} rows imported from a file that is {sealed}", imported?);
         Ok(())
     })
 }

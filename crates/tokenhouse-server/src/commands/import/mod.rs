@@ -22,6 +22,9 @@ pub(crate) struct Import {
     /// The file that `tokenhouse export` wrote
     #[arg(required = true)]
     file: Option<PathBuf>,
+    /// Take lines of JSON that `tokenhouse export --plain` wrote: nobody notices what was changed in such a file
+    #[arg(long)]
+    plain: bool,
     /// Read the file to its end, look at the database, and only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -37,7 +40,7 @@ impl Import {
     pub(crate) fn run(self, places: &Places) -> Result<(), Failure> {
         match (self.command, self.file) {
             (Some(ImportCommand::Users(command)), _) => command.run(places),
-            (None, Some(file)) => house::run(&file, self.dry_run, places),
+            (None, Some(file)) => house::run(&file, self.plain, self.dry_run, places),
             (None, None) => Err(Failure::usage("which file?")),
         }
     }

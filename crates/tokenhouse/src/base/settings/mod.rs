@@ -174,8 +174,8 @@ settings! {
     pub struct SecondFactorSettings ("second_factors") {
         /// Roles whose holders must have a second factor; `*` means everybody. Who has none yet must set one up at the next login.
         value required_for: Vec<String> = Vec::new(),
-        /// Accept a code sent by mail where an account has a second factor that is not at hand. The account is then as
-        /// safe as its mailbox.
+        /// Accept a code sent by mail where an account has a second factor that is not at hand. Not after a login by mail,
+        /// nor after a password that was itself chosen by mail: the mailbox alone is not both factors.
         value email_code: bool = false,
         /// How long the second step of a login may take.
         value step_lifetime: Period = Period::minutes(10),
@@ -257,7 +257,8 @@ settings! {
         /// Where links lead when the application has pages of its own: its address, to which `/verify?token=…`,
         /// `/reset?token=…` and so on are added. Without it they lead to the pages of the house.
         value pages: Option<String> = None,
-        /// To take a change of address back, from the old one; 0 s offers no such link.
+        /// To take a change of address back, from the old one, or the first second factor of an account; 0 s offers no such
+        /// link.
         value undo: Period = Period::days(3),
     }
 

@@ -4,20 +4,21 @@
 mod pages;
 pub(crate) mod routes;
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use crate::base::clock::{after, before as before_then};
 use crate::base::error::{Error, FieldError};
 use crate::base::http::Origin;
+use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::base::store::Tx;
 use crate::kernel::Feature;
 use crate::kernel::account::{self, Email, User};
 use crate::kernel::event::{self, Event};
+use crate::kernel::factor;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mail::{self, Asked, Content, Facts, Mail, Reply};
-use crate::kernel::mailbox::{self, FromMail, VERIFY, ticket_invalid};
+use crate::kernel::mailbox::{self, FromMail, UNDO, VERIFY, ticket_invalid};
 use crate::kernel::session;
 use crate::kernel::ticket::{self, Key, NewTicket, Purpose};
 
@@ -31,13 +32,12 @@ pub(super) const FEATURE: Feature = Feature {
     way_in: None,
     sweep: None,
     prove: None,
+    vouch: None,
     disown: None,
 };
 
 /// Confirms a new address, from it.
 const CHANGE: Purpose = Purpose("email.change");
-/// Takes a change back, from the old address.
-const UNDO: Purpose = Purpose("email.undo");
 
 impl Tokenhouse {
     /// Sends a mail by which the account with this address verifies it, if there is one that has not.
@@ -57,16 +57,24 @@ impl Tokenhouse {
         Ok(())
     }
 
-    /// Verifies an address with what was in the mail to it. Where the mail was asked for to log in, whoever reads it takes
-    /// the account as theirs: it may have been opened by a stranger, whose sessions, password and factors then end.
+    /// Verifies an address with what was in the mail to it. `signed_in` is who is signed in where the mail is answered.
+    ///
+    /// The first time, second factors and recovery codes that were set up before are gone, and with them every session,
+    /// unless whoever answers the mail is signed in to this account: it may have been opened by a stranger, who could
+    /// otherwise stay by them whatever password is chosen later.
     ///
     /// # Errors
     /// `ticket_invalid`.
-    pub async fn verify_email(&self, presented: &FromMail, origin: &Origin) -> Result<User, Error> {
+    pub async fn verify_email(
+        &self,
+        presented: &FromMail,
+        signed_in: Option<UserId>,
+        origin: &Origin,
+    ) -> Result<User, Error> {
         let key = self.ticket_of(VERIFY, presented, None).await?;
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
-        let ticket = ticket::spend(&mut tx, VERIFY, &key, now)
+        let ticket = ticket::look(&mut tx, VERIFY, &key, now)
             .await?
             .ok_or_else(ticket_invalid)?;
         let id = ticket.user.ok_or_else(ticket_invalid)?;
@@ -74,17 +82,18 @@ impl Tokenhouse {
         let user = account::verify_email(&mut tx, id, &ticket.subject, now)
             .await?
             .ok_or_else(ticket_invalid)?;
+        ticket::spend(&mut tx, VERIFY, &key, now)
+            .await?
+            .ok_or_else(ticket_invalid)?;
         let event = Event::new("email.verified", now).of_user(id).seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
         let mut ended = Vec::new();
-        if ticket.data["claim"] == json!(true) && !before.email_verified {
-            if !account::bump_epoch(&mut tx, &user, now).await? {
-                return Err(ticket_invalid());
-            }
-            self.disown(&mut tx, id, Timestamp::MIN).await?;
+        if !before.email_verified
+            && signed_in != Some(id)
+            && self.take_factors_away(&mut tx, &user, origin, now).await?
+        {
+            factor::begin_change(&mut tx, &user, now).await?;
             ended = session::end_all(&mut tx, self, id, None, now).await?;
-            let event = Event::new("user.claimed", now).of_user(id).seen_from(origin);
-            event::write(&mut tx, &self.0.entropy, event).await?;
         }
         tx.commit().await?;
         self.remember_revoked(&ended);
@@ -158,7 +167,7 @@ impl Tokenhouse {
         let key = self.ticket_of(CHANGE, presented, Some(user.id)).await?;
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
-        let ticket = ticket::spend(&mut tx, CHANGE, &key, now)
+        let ticket = ticket::look(&mut tx, CHANGE, &key, now)
             .await?
             .filter(|ticket| ticket.user == Some(user.id))
             .ok_or_else(ticket_invalid)?;
@@ -170,6 +179,9 @@ impl Tokenhouse {
             .filter(|user| user.is_active && ticket.data["epoch"] == json!(user.epoch))
             .ok_or_else(ticket_invalid)?;
         let user = account::set_email(&mut tx, &before, &new, now).await?;
+        ticket::spend(&mut tx, CHANGE, &key, now)
+            .await?
+            .ok_or_else(ticket_invalid)?;
         self.tell_the_old_address(&mut tx, &before, &new, origin).await?;
         let event = Event::new("email.changed", now).of_user(id).seen_from(origin);
         event::write(&mut tx, &self.0.entropy, event).await?;
@@ -225,12 +237,16 @@ impl Tokenhouse {
     /// Takes a change of address back: the account has its old one again, every session is over, and what whoever
     /// changed it knew no longer lets anybody in. A mail to choose a new password goes to the old address.
     ///
+    /// An account that was opened with the old address in the meantime loses it, unless it has verified it: the link shows
+    /// that the mailbox is another's, and a thief must not block it by signing up.
+    ///
     /// # Errors
-    /// `ticket_invalid`; `email_taken` where another account has got the address in the meantime.
+    /// `ticket_invalid`; `email_taken` where another account has verified the address in the meantime.
     pub async fn undo_email_change(&self, token: &Secret, origin: &Origin) -> Result<User, Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
-        let ticket = ticket::spend(&mut tx, UNDO, &Key::of(token), now)
+        let key = Key::of(token);
+        let ticket = ticket::look(&mut tx, UNDO, &key, now)
             .await?
             .ok_or_else(ticket_invalid)?;
         let id = ticket.user.ok_or_else(ticket_invalid)?;
@@ -240,11 +256,20 @@ impl Tokenhouse {
             .await?
             .filter(|user| user.is_active)
             .ok_or_else(ticket_invalid)?;
+        let squatter = account::give_up_email(&mut tx, self, &old, id, now).await?;
         let user = account::set_email(&mut tx, &before, &old, now).await?;
+        ticket::spend(&mut tx, UNDO, &key, now)
+            .await?
+            .ok_or_else(ticket_invalid)?;
         // Changes that came after the one taken back were made by whoever made that one, and so are their links; an
         // older link belongs to somebody who had the account before, and stays.
         ticket::void_since(&mut tx, UNDO, id, ticket.created_at).await?;
-        let ended = session::end_all(&mut tx, self, id, None, now).await?;
+        let mut ended = session::end_all(&mut tx, self, id, None, now).await?;
+        if let Some(squatter) = squatter {
+            ended.extend(session::end_all(&mut tx, self, squatter, None, now).await?);
+            let event = Event::new("email.given_up", now).of_user(squatter);
+            event::write(&mut tx, &self.0.entropy, event).await?;
+        }
         // Whoever changed the address may have set something up first, to stay by it. What had been there for as long as
         // the owner has to follow this link is taken to be the owner's.
         let since = before_then(ticket.created_at, *self.0.settings.links.undo);

@@ -7,17 +7,16 @@ use futures_util::future::BoxFuture;
 use http::Uri;
 use serde::Serialize;
 
-use super::{CHANGE, UNDO};
+use super::CHANGE;
 use crate::base::error::{Code, Error};
 use crate::base::http::cookie;
 use crate::base::secret::Secret;
 use crate::base::template;
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::mailbox::VERIFY;
+use crate::kernel::mailbox::{UNDO, VERIFY};
 use crate::kernel::pages::{
-    AskPage, FormState, FromMailPage, Member, Pages, Part, Posted, Samples, Visit, done, given, query,
+    AskPage, FormState, FromMailPage, Member, Pages, Part, Posted, Samples, Visit, done, given, opened, query,
 };
-use crate::kernel::ticket::{Key, Purpose};
 
 pub(super) const PAGES: Pages = Pages {
     routes,
@@ -101,19 +100,6 @@ fn undo_page() -> FromMailPage {
     }
 }
 
-/// The page of a link, which only looks whether it is still good.
-async fn opened(visit: &Visit, uri: &Uri, purpose: Purpose, page: FromMailPage) -> Result<Response, Error> {
-    let token = query(uri, "token");
-    let over = match &token {
-        Some(token) => {
-            let key = Key::of(&Secret::from(token.as_str()));
-            visit.house.peek_ticket(purpose, &key).await?.is_none()
-        }
-        None => false,
-    };
-    FromMailPage { token, over, ..page }.show(visit)
-}
-
 /// `GET /account/verify`
 async fn show_verify(visit: Visit, uri: Uri) -> Result<Response, Error> {
     opened(&visit, &uri, VERIFY, verify_page()).await
@@ -122,7 +108,12 @@ async fn show_verify(visit: Visit, uri: Uri) -> Result<Response, Error> {
 /// `POST /account/verify`
 async fn verify(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
     let (presented, page) = given(&mut fields, verify_page());
-    match visit.house.verify_email(&presented, &visit.origin).await {
+    let signed_in = visit.signed_in.as_ref().map(|(user, _)| user.id);
+    let verified = visit
+        .house
+        .verify_email(&presented, signed_in, &visit.origin)
+        .await;
+    match verified {
         Ok(_) if visit.signed_in.is_some() => Ok(done(&visit, "/account", "email_verified")),
         Ok(_) => Ok(done(&visit, "/account/sign-in", "email_verified")),
         Err(error) => page.failed(&visit, error),

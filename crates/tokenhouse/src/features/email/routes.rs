@@ -11,7 +11,7 @@ use crate::base::http::{Body, Origin, Problem};
 use crate::base::secret::Secret;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::{AskedAnswer, FromMail};
-use crate::kernel::session::CurrentUser;
+use crate::kernel::session::{CurrentUser, MaybeUser};
 
 pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
     OpenApiRouter::new()
@@ -72,7 +72,9 @@ struct FromMailBody {
 
 /// Verify an address
 ///
-/// With the token of the link, or with the address and the code.
+/// With the token of the link, or with the address and the code. The first time, second factors and recovery codes that were
+/// set up before are gone, unless the request comes with an access token or the browser session of the account: whoever
+/// opened it may be somebody else.
 #[utoipa::path(
     post, path = "/auth/email/verify", operation_id = "verify_email", tag = "Account", request_body = FromMailBody,
     responses(
@@ -85,11 +87,16 @@ struct FromMailBody {
 async fn verify(
     State(house): State<Tokenhouse>,
     origin: Origin,
+    // Who it is decides what is kept, not whether this is let in: a token that has expired is nobody's.
+    signed_in: Result<MaybeUser, Error>,
     Body(mut body): Body,
 ) -> Result<StatusCode, Error> {
     let presented = FromMail::read(&mut body);
     body.finish()?;
-    house.verify_email(&presented, &origin).await?;
+    let signed_in = signed_in.ok().and_then(|MaybeUser(user)| user);
+    house
+        .verify_email(&presented, signed_in.map(|user| user.id), &origin)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -180,7 +187,7 @@ struct UndoBody {
     responses(
         (status = 204, description = "The account has its old address again"),
         (status = 401, description = "`ticket_invalid`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`email_taken` in the meantime", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`email_taken`: another account has verified the address in the meantime", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_fields`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`", body = Problem, content_type = "application/problem+json"),
     )

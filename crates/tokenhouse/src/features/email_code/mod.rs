@@ -1,6 +1,6 @@
 //! Codes by mail, where the operator lets them stand in for a second factor that is not at hand. They make no second
-//! step due by themselves, they do not follow a login by mail, which showed the same thing, and nobody can ask for one
-//! without having taken the first step.
+//! step due by themselves, they do not follow a login by mail nor a password that was chosen by mail, which showed the same
+//! thing, and nobody can ask for one without having taken the first step.
 
 mod pages;
 pub(crate) mod routes;
@@ -31,7 +31,7 @@ pub(super) const FEATURE: Feature = Feature {
     factor: Some(Factor {
         name: NAME,
         stands_in: true,
-        not_after: &["magic"],
+        by_mail: true,
         can_be_set_up: false,
         enrolled: |house, _, user| {
             let can = house.may_mail_codes_to(user);
@@ -43,6 +43,7 @@ pub(super) const FEATURE: Feature = Feature {
     sweep: None,
     prove: None,
     pages: pages::PAGES,
+    vouch: None,
     disown: None,
 };
 
@@ -61,7 +62,7 @@ impl Tokenhouse {
             .factors_of(
                 &mut self.0.store.read().await?,
                 waiting.user(),
-                Some(waiting.first()),
+                waiting.is_by_mail(),
             )
             .await?;
         if !factors.iter().any(|factor| factor.name == NAME) {

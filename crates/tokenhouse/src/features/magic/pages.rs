@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use http::Uri;
 use minijinja::context;
 
-use super::MAGIC;
+use super::{CLAIM, MAGIC};
 use crate::base::error::Error;
 use crate::base::http::page;
 use crate::base::secret::Secret;
@@ -124,8 +124,10 @@ async fn show(visit: Visit, uri: Uri) -> Result<Response, Error> {
         return ask_page(FormState::default()).show(&visit);
     };
     let key = Key::of(&Secret::from(token.as_str()));
-    let over = visit.house.peek_ticket(MAGIC, &key).await?.is_none();
+    let claims = visit.house.peek_ticket(CLAIM, &key).await?.is_some();
+    let over = !claims && visit.house.peek_ticket(MAGIC, &key).await?.is_none();
     FromMailPage {
+        kind: if claims { "claim" } else { "magic" },
         token: Some(token),
         over,
         ..from_mail_page()
@@ -151,7 +153,12 @@ async fn ask(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error
 /// `POST /account/magic`
 async fn log_in(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error> {
     let (presented, page) = given(&mut fields, from_mail_page());
-    match visit.house.log_in_by_mail(&presented, None, &visit.origin).await {
+    let signed_in = visit.signed_in.as_ref().map(|(user, _)| user.id);
+    let step = visit
+        .house
+        .log_in_by_mail(&presented, None, signed_in, &visit.origin)
+        .await;
+    match step {
         Ok(step) => visit.step(step, None).await,
         Err(error) => page.failed(&visit, error),
     }

@@ -11,7 +11,7 @@ use crate::base::http::{Body, Origin, Problem};
 use crate::kernel::answer::TokenAnswer;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::{AskedAnswer, FromMail};
-use crate::kernel::session::CurrentUser;
+use crate::kernel::session::{CurrentUser, MaybeUser};
 
 pub(crate) fn routes() -> OpenApiRouter<Tokenhouse> {
     OpenApiRouter::new()
@@ -33,7 +33,7 @@ struct MagicRequestBody {
 /// Ask for a mail to log in
 ///
 /// With a link and a code, if an account has the address. The answer, the time it takes and the work behind it are the
-/// same if none has. To an address that was never verified goes the mail that verifies it.
+/// same if none has. To an address that was never verified goes a mail that says what its link does there.
 #[utoipa::path(
     post, path = "/auth/magic/request", operation_id = "ask_to_log_in", tag = "Sessions", request_body = MagicRequestBody,
     responses(
@@ -71,6 +71,10 @@ struct MagicBody {
 }
 
 /// Log in with a link or code
+///
+/// Where the address was never verified, it is now, and password, second factors, recovery codes and sessions from before end,
+/// unless the request comes with an access token or the browser session of the account: whoever opened it may be somebody
+/// else.
 #[utoipa::path(
     post, path = "/auth/magic", operation_id = "log_in_by_mail", tag = "Sessions", request_body = MagicBody,
     responses(
@@ -83,13 +87,21 @@ struct MagicBody {
 async fn log_in(
     State(house): State<Tokenhouse>,
     origin: Origin,
+    // Who it is decides what is kept, not whether this is let in: a token that has expired is nobody's.
+    signed_in: Result<MaybeUser, Error>,
     Body(mut body): Body,
 ) -> Result<Response, Error> {
     let presented = FromMail::read(&mut body);
     let scope = body.take_optional("scope");
     body.finish()?;
+    let signed_in = signed_in.ok().and_then(|MaybeUser(user)| user);
     let login = house
-        .log_in_by_mail(&presented, scope.as_deref(), &origin)
+        .log_in_by_mail(
+            &presented,
+            scope.as_deref(),
+            signed_in.map(|user| user.id),
+            &origin,
+        )
         .await?
         .done()?;
     Ok(TokenAnswer::respond(

@@ -77,6 +77,7 @@ impl Tokenhouse {
             at,
             counted: None,
             shows_two: right.state.verified,
+            by_mail: false,
         };
         self.log_in(tx, proof, scope, origin).await
     }
@@ -251,6 +252,8 @@ enum Fault {
     Challenge,
     /// The counter did not go up.
     Counter,
+    /// The passkey was removed at the same moment.
+    Gone,
 }
 
 /// A step: uses the answer up; challenge and counter decide who of several goes on.
@@ -268,8 +271,16 @@ async fn use_up(tx: &mut Tx, right: &Right, now: Timestamp) -> Result<Result<(),
         state.sign_count,
         state.backed_up,
         state.verified,
+        // It was named by nobody, and so found by itself.
+        right.purpose == SIGN_IN,
         now,
     )
     .await?;
-    Ok(if moved == 1 { Ok(()) } else { Err(Fault::Counter) })
+    if moved == 1 {
+        return Ok(Ok(()));
+    }
+    let is_there = sql::by_credential(tx, &right.stored.credential_id)
+        .await?
+        .is_some();
+    Ok(Err(if is_there { Fault::Counter } else { Fault::Gone }))
 }

@@ -120,23 +120,29 @@ pub(super) async fn by_credential(
 
 const NOTE_USE: &str = "
     UPDATE passkeys
-    SET sign_count = $1, backed_up = $2, user_verified = CASE WHEN $3 THEN $3 ELSE user_verified END, last_used_at = $4
-    WHERE id = $5 AND (sign_count < $1 OR (sign_count = 0 AND $1 = 0))";
+    SET sign_count = $1,
+        backed_up = $2,
+        user_verified = CASE WHEN $3 THEN $3 ELSE user_verified END,
+        discoverable = CASE WHEN $4 THEN $4 ELSE discoverable END,
+        last_used_at = $5
+    WHERE id = $6 AND (sign_count < $1 OR (sign_count = 0 AND $1 = 0))";
 
 /// Moves the counter on, if it does move: one that stands still or goes back was copied. Authenticators that do not count
-/// say zero each time.
+/// say zero each time. What it turns out to be able to do, some browsers did not tell when it was made.
 pub(super) async fn note_use(
     on: &mut impl Executor,
     id: Uuid,
     sign_count: u32,
     backed_up: bool,
     verified: bool,
+    discovered: bool,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     query(NOTE_USE)
         .bind(i64::from(sign_count))
         .bind(backed_up)
         .bind(verified)
+        .bind(discovered)
         .bind(now)
         .bind(id)
         .execute(on)

@@ -46,8 +46,18 @@ pub(super) const FEATURE: Feature = Feature {
         Box::pin(async move { house.prove_password_again(user, password, origin).await.map(drop) })
     }),
     disown: Some(|tx, user, _| Box::pin(async move { Ok(sql::delete(tx, user).await.map(drop)?) })),
+    vouch: Some(|tx, user, method| {
+        Box::pin(async move {
+            if method == METHOD {
+                sql::vouch(tx, user).await?;
+            }
+            Ok(())
+        })
+    }),
     pages: pages::PAGES,
 };
+
+const METHOD: &str = "password";
 
 /// Somebody who wants an account.
 #[derive(Clone, Debug, Default)]
@@ -215,10 +225,11 @@ impl Tokenhouse {
         }
         Ok(Proof {
             user: known.user,
-            method: "password",
+            method: METHOD,
             at: self.0.clock.now(),
             counted,
             shows_two: false,
+            by_mail: known.by_mail,
         })
     }
 
@@ -335,7 +346,7 @@ impl Tokenhouse {
                 "the account was changed at the same moment; try again",
             ));
         }
-        sql::replace(&mut tx, user.id, hash, now).await?;
+        sql::replace(&mut tx, user.id, hash, false, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, keep, now).await?;
         security_notice(&mut tx, self, user, Notice::PasswordChanged, origin, now).await?;
         let event = Event::new("password.changed", now)

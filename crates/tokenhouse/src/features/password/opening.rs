@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Signup, sql};
+use super::{METHOD, Signup, sql};
 use crate::base::error::{Error, FieldError};
 use crate::base::hashing::StoredHash;
 use crate::base::http::Origin;
@@ -15,6 +15,11 @@ use crate::kernel::invitation;
 use crate::kernel::login::{Proof, Step};
 use crate::kernel::mail::{self, Asked, Reply};
 use crate::kernel::mailbox;
+use crate::kernel::ticket::Purpose;
+
+/// Opens nothing: the work of a mail that verifies, where nothing is to be told. It is counted by itself, or signing up with
+/// somebody's address would use up the mails that verify it, and void the code in the last one.
+const ATTEMPT: Purpose = Purpose("signup.attempt");
 
 /// An account whose rows are written, in a transaction that is not over yet.
 ///
@@ -65,6 +70,10 @@ impl Tokenhouse {
         let invitation = signup.invitation.clone();
         let username = signup.username.clone();
         let (mut new, password) = self.check_signup(signup, door)?;
+        // Each stranger's sign-up sends a mail, to whatever address they give.
+        if door == Door::Ours && invitation.is_none() && new.email.is_some() && self.verifies_addresses() {
+            self.count_asking(origin).await?;
+        }
         let hash = self.hash(password).await?;
         let at = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
@@ -175,7 +184,7 @@ impl Taken {
         if let (Some(email), true) = (&self.email, house.verifies_addresses()) {
             let username = self.username.unwrap_or_default();
             let asked = Asked {
-                purpose: mailbox::VERIFY,
+                purpose: ATTEMPT,
                 kind: if self.owner.is_some() {
                     "signup_attempt"
                 } else {
@@ -300,10 +309,11 @@ impl OpeningAccount {
         let house = self.house;
         let proof = Proof {
             user: self.user,
-            method: "password",
+            method: METHOD,
             at: self.at,
             counted: None,
             shows_two: false,
+            by_mail: false,
         };
         let scope = house.grant_scope(None)?;
         let step = house.log_in(self.tx, proof, scope, &self.origin).await?;

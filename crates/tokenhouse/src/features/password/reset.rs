@@ -1,7 +1,5 @@
 //! A forgotten password: a mail lets whoever reads it choose another. Every session is then over.
 
-use jiff::Timestamp;
-
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::secret::Secret;
@@ -76,19 +74,22 @@ impl Tokenhouse {
         let hash = self.hash_new_password("new_password", new, &owner).await?;
         let now = self.0.clock.now();
         let mut tx = self.0.store.write().await?;
-        let ticket = ticket::spend(&mut tx, RESET, &key, now)
+        let ticket = ticket::look(&mut tx, RESET, &key, now)
             .await?
             .ok_or_else(ticket_invalid)?;
         let user = still_meant(&mut tx, &ticket).await?.ok_or_else(ticket_invalid)?;
         if !account::bump_epoch(&mut tx, &user, now).await? {
             return Err(ticket_invalid());
         }
+        ticket::spend(&mut tx, RESET, &key, now)
+            .await?
+            .ok_or_else(ticket_invalid)?;
         account::verify_email(&mut tx, user.id, &ticket.subject, now).await?;
         if !user.email_verified {
             // Until now nobody had shown to be whose address it is: what was set up may be a stranger's, who waits.
-            self.disown(&mut tx, user.id, Timestamp::MIN).await?;
+            self.take_factors_away(&mut tx, &user, origin, now).await?;
         }
-        sql::replace(&mut tx, user.id, &hash, now).await?;
+        sql::replace(&mut tx, user.id, &hash, true, now).await?;
         let ended = session::end_all(&mut tx, self, user.id, None, now).await?;
         security_notice(&mut tx, self, &user, Notice::PasswordChanged, origin, now).await?;
         let event = Event::new("password.reset", now)

@@ -9,8 +9,7 @@ use crate::base::error::Error;
 use crate::base::secret::Secret;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mailbox::RESET;
-use crate::kernel::pages::{AskPage, FormState, FromMailPage, Posted, Samples, Visit, done, given, query};
-use crate::kernel::ticket::Key;
+use crate::kernel::pages::{AskPage, FormState, FromMailPage, Posted, Samples, Visit, done, given, opened};
 
 pub(super) fn routes() -> Router<Tokenhouse> {
     Router::new()
@@ -70,20 +69,7 @@ async fn ask(Posted(visit, mut fields): Posted<Visit>) -> Result<Response, Error
 
 /// `GET /account/reset`
 async fn show(visit: Visit, uri: Uri) -> Result<Response, Error> {
-    let token = query(&uri, "token");
-    let over = match &token {
-        Some(token) => {
-            let key = Key::of(&Secret::from(token.as_str()));
-            visit.house.peek_ticket(RESET, &key).await?.is_none()
-        }
-        None => false,
-    };
-    FromMailPage {
-        token,
-        over,
-        ..page(&visit)
-    }
-    .show(&visit)
+    opened(&visit, &uri, RESET, page(&visit)).await
 }
 
 /// `POST /account/reset`

@@ -12,6 +12,8 @@ use crate::kernel::account::{self, User, key};
 pub(super) struct Known {
     pub(super) user: User,
     pub(super) hash: Option<String>,
+    /// Whether it was chosen by a mail, and shows no more than that somebody reads it.
+    pub(super) by_mail: bool,
 }
 
 impl FromRow for Known {
@@ -19,6 +21,7 @@ impl FromRow for Known {
         Ok(Self {
             user: User::from_row(row)?,
             hash: row.get(12)?,
+            by_mail: row.get::<Option<bool>>(13)? == Some(true),
         })
     }
 }
@@ -28,7 +31,7 @@ macro_rules! known {
         concat!(
             "
     SELECT id, email, email_verified_at, username, is_superuser, roles, profile, disabled_at, created_at, updated_at,
-           last_login_at, epoch, hash
+           last_login_at, epoch, hash, by_mail
     FROM users
     LEFT JOIN passwords ON user_id = id
     WHERE ",
@@ -84,17 +87,32 @@ pub(super) async fn insert_many(
 }
 
 const REPLACE: &str = "
-    INSERT INTO passwords (user_id, hash, changed_at)
-    VALUES ($1, $2, $3)
-    ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at";
+    INSERT INTO passwords (user_id, hash, changed_at, by_mail)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (user_id) DO UPDATE
+    SET hash = excluded.hash, changed_at = excluded.changed_at, by_mail = excluded.by_mail";
 
 pub(super) async fn replace(
     on: &mut impl Executor,
     user: UserId,
     hash: &str,
+    by_mail: bool,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    query(REPLACE).bind(user).bind(hash).bind(now).execute(on).await
+    query(REPLACE)
+        .bind(user)
+        .bind(hash)
+        .bind(now)
+        .bind(by_mail)
+        .execute(on)
+        .await
+}
+
+const VOUCH: &str = "UPDATE passwords SET by_mail = FALSE WHERE user_id = $1 AND by_mail";
+
+/// Whoever knows the password has shown something else than the mail too.
+pub(super) async fn vouch(on: &mut impl Executor, user: UserId) -> Result<u64, StoreError> {
+    query(VOUCH).bind(user).execute(on).await
 }
 
 const DELETE: &str = "DELETE FROM passwords WHERE user_id = $1";

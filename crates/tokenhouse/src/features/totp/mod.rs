@@ -37,7 +37,7 @@ pub(super) const FEATURE: Feature = Feature {
     factor: Some(Factor {
         name: NAME,
         stands_in: false,
-        not_after: &[],
+        by_mail: false,
         can_be_set_up: true,
         enrolled: |_, on, user| Box::pin(async move { Ok(sql::by_user(on, user.id).await?.is_some()) }),
         judge: Some(judge),
@@ -46,6 +46,7 @@ pub(super) const FEATURE: Feature = Feature {
     sweep: Some(|store, now| Box::pin(sweep(store, now))),
     prove: None,
     pages: pages::PAGES,
+    vouch: None,
     disown: Some(|tx, user, since| {
         Box::pin(async move { Ok(sql::remove_since(tx, user, since).await.map(drop)?) })
     }),

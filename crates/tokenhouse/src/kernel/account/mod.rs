@@ -170,6 +170,20 @@ pub(crate) async fn verify_email(
     Ok(sql::verify_email(tx, id, key, now).await?)
 }
 
+/// A step: takes an address from an account that has never verified it, for whoever has shown to have the mailbox. That
+/// account stays, without an address. Gives whose it was.
+pub(crate) async fn give_up_email(
+    tx: &mut Tx,
+    house: &Tokenhouse,
+    email: &Email,
+    to: UserId,
+    now: Timestamp,
+) -> Result<Option<UserId>, Error> {
+    // Every account has a key; this one is no address, so that nobody logs in by it.
+    let stand_in = format!("given up {}", house.0.entropy.uuid_v7(now)?);
+    Ok(sql::give_up_email(tx, email.key(), to, &stand_in, now).await?)
+}
+
 /// A step: gives the account an address that was shown to be its user's; whatever login is under way fails.
 pub(crate) async fn set_email(tx: &mut Tx, user: &User, new: &Email, now: Timestamp) -> Result<User, Error> {
     match sql::set_email(tx, user.id, user.epoch, new, now).await {

@@ -288,6 +288,32 @@ pub(super) async fn email_verified_at(
     Ok(row.and_then(|(at,)| at))
 }
 
+const GIVE_UP_EMAIL: &str = "
+    UPDATE users
+    SET email = NULL,
+        email_key = CASE WHEN username_key IS NULL THEN $1 ELSE NULL END,
+        updated_at = $2,
+        epoch = epoch + 1
+    WHERE email_key = $3 AND email_verified_at IS NULL AND id <> $4
+    RETURNING id";
+
+pub(super) async fn give_up_email(
+    on: &mut impl Executor,
+    key: &str,
+    to: UserId,
+    stand_in: &str,
+    now: Timestamp,
+) -> Result<Option<UserId>, StoreError> {
+    let row: Option<(uuid::Uuid,)> = query(GIVE_UP_EMAIL)
+        .bind(stand_in)
+        .bind(now)
+        .bind(key)
+        .bind(to)
+        .optional(on)
+        .await?;
+    Ok(row.map(|(id,)| UserId(id)))
+}
+
 const SET_EMAIL: &str = concat!(
     "
     UPDATE users

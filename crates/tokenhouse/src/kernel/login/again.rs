@@ -26,7 +26,7 @@ impl Tokenhouse {
         shown: &Shown,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let right = self.judge(user, None, shown, origin).await?;
+        let right = self.judge(user, false, shown, origin).await?;
         let mut tx = self.0.store.write().await?;
         if !account::still(&mut tx, user).await? {
             return Err(changed());
@@ -128,7 +128,7 @@ impl Tokenhouse {
     /// # Errors
     /// When the database cannot be reached.
     pub(crate) async fn second_factors_of(&self, user: &User) -> Result<Vec<&'static str>, Error> {
-        self.showable(&mut self.0.store.read().await?, user, None).await
+        self.showable(&mut self.0.store.read().await?, user, false).await
     }
 
     /// How many recovery codes the user has left.

@@ -40,6 +40,8 @@ pub(crate) struct Proof {
     pub(crate) counted: Option<Try>,
     /// Whether it showed two factors at once, as a passkey does that has verified who holds it.
     pub(crate) shows_two: bool,
+    /// Whether it showed no more than that somebody reads the account's mail.
+    pub(crate) by_mail: bool,
 }
 
 /// A login that lacks nothing. It cannot be made outside this module.
@@ -48,6 +50,8 @@ pub(crate) struct Complete {
     user: User,
     method: Cow<'static, str>,
     at: Timestamp,
+    /// Whether nobody has ever logged in to the account before.
+    is_first: bool,
     claims: Map<String, Value>,
 }
 
@@ -148,6 +152,7 @@ impl Tokenhouse {
             method,
             at,
             shows_two,
+            by_mail,
             ..
         } = proof;
         if !user.is_active {
@@ -163,11 +168,12 @@ impl Tokenhouse {
         if !shows_two {
             let has = self.has_second_factor(tx, &user).await?;
             if has || self.must_have_second_factor(&user) {
-                let can_show = has || !self.factors_of(tx, &user, Some(method)).await?.is_empty();
-                let half = second::Half::new(&user, method, scope, !can_show);
+                let can_show = has || !self.factors_of(tx, &user, by_mail).await?.is_empty();
+                let half = second::Half::new(&user, method, by_mail, scope, !can_show);
                 return Ok(Advance::Due(user, half));
             }
         }
+        let is_first = user.last_login_at.is_none();
         match account::note_login(tx, &user, at).await? {
             Some(user) => {
                 if shows_two {
@@ -177,6 +183,7 @@ impl Tokenhouse {
                     user,
                     method: Cow::Borrowed(method),
                     at,
+                    is_first,
                     claims: Map::new(),
                 }))
             }
@@ -205,7 +212,7 @@ impl Tokenhouse {
                 .seen_from(origin)
         };
         event::write(&mut tx, &self.0.entropy, event).await?;
-        notice::tell_of_login(&mut tx, self, &login.user, &session, origin).await?;
+        notice::tell_of_login(&mut tx, self, &login.user, &session, login.is_first, origin).await?;
         // Before the commit: whatever fails here leaves no session behind that nobody holds a token of.
         let tokens = self.mint(&login.user, &session, login.at)?;
         tx.commit().await?;

@@ -18,6 +18,7 @@ use crate::kernel::account::{self, User};
 use crate::kernel::event::{self, Event};
 use crate::kernel::factor::Factor;
 use crate::kernel::house::Tokenhouse;
+use crate::kernel::notice::{Notice, security_notice};
 use crate::kernel::recovery;
 use crate::kernel::ticket::{self, Key, NewTicket, Purpose};
 use crate::kernel::wrong_codes;
@@ -69,16 +70,20 @@ pub enum Shown {
 pub(super) struct Half {
     epoch: i64,
     method: String,
+    /// Whether the first step showed no more than that somebody reads the account's mail.
+    #[serde(default)]
+    by_mail: bool,
     scope: String,
     /// There is nothing to show; a factor is to be set up.
     set_up: bool,
 }
 
 impl Half {
-    pub(super) fn new(user: &User, method: &'static str, scope: &str, set_up: bool) -> Self {
+    pub(super) fn new(user: &User, method: &'static str, by_mail: bool, scope: &str, set_up: bool) -> Self {
         Self {
             epoch: user.epoch,
             method: method.to_owned(),
+            by_mail,
             scope: scope.to_owned(),
             set_up,
         }
@@ -98,9 +103,9 @@ impl Waiting {
         &self.user
     }
 
-    /// By what the first step was taken.
-    pub(crate) fn first(&self) -> &str {
-        &self.half.method
+    /// Whether the first step showed no more than that somebody reads the account's mail.
+    pub(crate) fn is_by_mail(&self) -> bool {
+        self.half.by_mail
     }
 
     /// Whether there is nothing to show, and a factor is to be set up.
@@ -115,6 +120,7 @@ pub(crate) struct Resumed {
     user: User,
     half: Half,
     at: Timestamp,
+    is_first: bool,
 }
 
 impl Resumed {
@@ -141,7 +147,7 @@ impl Tokenhouse {
     ) -> Result<SecondStep, Error> {
         let now = self.0.clock.now();
         let lifetime = *self.0.settings.second_factors.step_lifetime;
-        let factors = self.names_of_factors(&mut tx, user, &half.method).await?;
+        let factors = self.names_of_factors(&mut tx, user, half.by_mail).await?;
         let set_up = if half.set_up {
             let offered = self.factors().filter(|factor| factor.can_be_set_up);
             offered.map(|factor| factor.name).collect()
@@ -178,7 +184,7 @@ impl Tokenhouse {
     pub(crate) async fn factors_at_second_step(&self, token: &Secret) -> Result<Vec<&'static str>, Error> {
         let waiting = self.look_at_second_step(token).await?;
         let mut reader = self.0.store.read().await?;
-        self.names_of_factors(&mut reader, &waiting.user, &waiting.half.method)
+        self.names_of_factors(&mut reader, &waiting.user, waiting.half.by_mail)
             .await
     }
 
@@ -186,9 +192,9 @@ impl Tokenhouse {
         &self,
         on: &mut dyn Executor,
         user: &User,
-        first: &str,
+        after_mail: bool,
     ) -> Result<Vec<&'static str>, Error> {
-        let mut names = self.showable(&mut *on, user, Some(first)).await?;
+        let mut names = self.showable(&mut *on, user, after_mail).await?;
         if recovery::left(on, user.id).await? > 0 {
             names.push("recovery_code");
         }
@@ -200,9 +206,9 @@ impl Tokenhouse {
         &self,
         on: &mut dyn Executor,
         user: &User,
-        first: Option<&str>,
+        after_mail: bool,
     ) -> Result<Vec<&'static str>, Error> {
-        let mut factors = self.factors_of(&mut *on, user, first).await?;
+        let mut factors = self.factors_of(&mut *on, user, after_mail).await?;
         let is_typed = |factor: &Factor| factor.judge.is_some();
         if factors.iter().any(is_typed) && wrong_codes::are_too_many(on, user.id).await? {
             factors.retain(|factor| !is_typed(factor));
@@ -254,6 +260,7 @@ impl Tokenhouse {
             user,
             half: waiting.half,
             at,
+            is_first: waiting.user.last_login_at.is_none(),
         })
     }
 
@@ -265,15 +272,26 @@ impl Tokenhouse {
         second: Second,
         origin: &Origin,
     ) -> Result<LoggedIn, Error> {
-        let Resumed { user, half, at } = resumed;
+        let Resumed {
+            user,
+            half,
+            at,
+            is_first,
+        } = resumed;
         if second.user != user.id {
             return Err(Error::internal("the second factor is another user's"));
         }
         wrong_codes::forget(&mut tx, user.id).await?;
+        if half.by_mail {
+            for vouch in self.0.features.iter().filter_map(|feature| feature.vouch) {
+                vouch(&mut tx, user.id, &half.method).await?;
+            }
+        }
         let complete = Complete {
             user,
             method: Cow::Owned(format!("{}+{}", half.method, second.method)),
             at,
+            is_first,
             claims: Map::new(),
         };
         self.enter(tx, complete, half.scope, origin).await
@@ -291,8 +309,8 @@ impl Tokenhouse {
         origin: &Origin,
     ) -> Result<LoggedIn, Error> {
         let waiting = self.try_second_step(mfa_token).await?;
-        let (user, first) = (waiting.user.clone(), waiting.half.method.clone());
-        let right = self.judge(&user, Some(&first), shown, origin).await?;
+        let (user, after_mail) = (waiting.user.clone(), waiting.half.by_mail);
+        let right = self.judge(&user, after_mail, shown, origin).await?;
         let mut tx = self.0.store.write().await?;
         let resumed = self.resume(&mut tx, waiting).await?;
         match right.use_up(self, &mut tx, &user, origin).await? {
@@ -308,7 +326,7 @@ impl Tokenhouse {
     pub(super) async fn judge(
         &self,
         user: &User,
-        first: Option<&str>,
+        after_mail: bool,
         shown: &Shown,
         origin: &Origin,
     ) -> Result<Right, Error> {
@@ -324,7 +342,7 @@ impl Tokenhouse {
         self.count_code(user.id).await?;
         let now = self.0.clock.now();
         let factors = self
-            .factors_of(&mut self.0.store.read().await?, user, first)
+            .factors_of(&mut self.0.store.read().await?, user, after_mail)
             .await?;
         for factor in factors {
             if let Some(judge) = factor.judge
@@ -407,6 +425,7 @@ impl Right {
                         .seen_from(origin)
                 };
                 event::write(tx, &house.0.entropy, event).await?;
+                security_notice(tx, house, user, Notice::RecoveryCodeUsed(left), origin, now).await?;
                 Ok(Some(shown_by("recovery_code")))
             }
         }

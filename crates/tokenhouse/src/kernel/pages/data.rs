@@ -65,7 +65,7 @@ pub(super) async fn download(member: Member) -> Result<Response, Error> {
 
 async fn second_step(member: &Member, reader: &mut Reader) -> Result<Value, Error> {
     let (house, user) = (&member.house, &member.user);
-    let factors = house.factors_of(reader, user, None).await?;
+    let factors = house.factors_of(reader, user, false).await?;
     let codes = recovery::all(reader, user.id).await?;
     let code_as_kept =
         |(made, used): (Timestamp, Option<Timestamp>)| json!({ "created_at": made, "used_at": used });

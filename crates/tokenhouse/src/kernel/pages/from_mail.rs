@@ -2,13 +2,15 @@
 //! button and changes nothing, since programs that look for malware open every link.
 
 use axum::response::Response;
+use http::Uri;
 use serde::Serialize;
 
-use super::{FormState, Samples, Visit};
+use super::{FormState, Samples, Visit, query};
 use crate::base::error::Error;
 use crate::base::http::Fields;
 use crate::base::secret::Secret;
 use crate::kernel::mailbox::FromMail;
+use crate::kernel::ticket::{Key, Purpose};
 
 /// Asks for a mail; its texts are `ask.<kind>`.
 #[derive(Serialize)]
@@ -79,6 +81,24 @@ impl FromMailPage {
         self.form = self.form.failed(visit, error)?;
         self.show(visit)
     }
+}
+
+/// The page of a link, which only looks whether it is still good.
+pub(crate) async fn opened(
+    visit: &Visit,
+    uri: &Uri,
+    purpose: Purpose,
+    page: FromMailPage,
+) -> Result<Response, Error> {
+    let token = query(uri, "token");
+    let over = match &token {
+        Some(token) => {
+            let key = Key::of(&Secret::from(token.as_str()));
+            visit.house.peek_ticket(purpose, &key).await?.is_none()
+        }
+        None => page.over,
+    };
+    FromMailPage { token, over, ..page }.show(visit)
 }
 
 /// What a form of the second page sends, and its page again, for when it is not right.

@@ -11,6 +11,7 @@ mod colour;
 mod data;
 mod delete;
 mod devices;
+mod factor_undo;
 mod form;
 mod frame;
 mod from_mail;
@@ -34,7 +35,7 @@ use futures_util::future::BoxFuture;
 use minijinja::Value;
 
 pub(crate) use self::form::{FormState, Posted};
-pub(crate) use self::from_mail::{AskPage, FromMailPage, given};
+pub(crate) use self::from_mail::{AskPage, FromMailPage, given, opened};
 pub(crate) use self::sample::Samples;
 pub(crate) use self::sign_in::SignIn;
 pub(crate) use self::visit::{Member, Visit, query};
@@ -106,6 +107,10 @@ pub(crate) fn router(house: &Tokenhouse) -> Router<Tokenhouse> {
         .route("/account/second-step", post(second_step::take))
         .route("/account/prove", get(prove::show).post(prove::prove))
         .route("/account/recovery-codes", post(recovery::make))
+        .route(
+            "/account/factors/undo",
+            get(factor_undo::show).post(factor_undo::undo),
+        )
         .route("/account/activity", get(activity::show))
         .route("/account/data.json", get(data::download))
         .route("/account/assets/{name}", get(asset));

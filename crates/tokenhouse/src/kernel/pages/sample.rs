@@ -286,6 +286,7 @@ fn of_parts(samples: &Samples) -> Vec<(&'static str, Value)> {
                         return_to: return_to.clone(),
                         factors: factors.clone(),
                         has_recovery_codes: full,
+                        codes_stopped: !full,
                         has_password: full,
                         parts: if full { samples.prove.clone() } else { Vec::new() },
                         called: "<ada>".to_owned(),

@@ -112,7 +112,11 @@ impl Tokenhouse {
         // The set remembers for a day, for a house that is configured anew; elsewhere a token's own life is enough.
         let tokens = &self.0.settings.tokens;
         let longer = margin(&self.0.settings).saturating_sub(*tokens.access_lifetime);
-        let until = |forget_at: u64| forget_at.saturating_sub(longer.as_secs()) + MARGIN.as_secs();
+        let until = |forget_at: u64| {
+            forget_at
+                .saturating_sub(longer.as_secs())
+                .saturating_add(MARGIN.as_secs())
+        };
         let mut revoked = self.0.verifier.revocations().snapshot();
         revoked.retain(|(_, forget_at)| until(*forget_at) > now);
         // In one order on every node, so that the list has one tag.

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Ended, sql};
-use crate::base::clock::before;
+use super::{Ended, FROM_AHEAD, sql};
+use crate::base::clock::{after, before};
 use crate::base::error::Error;
 use crate::base::store::Notice;
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::look::{PATIENCE, unknown};
+use crate::kernel::token::all_dead;
 
 /// Revocations written by a node whose clock is behind, or whose transaction took long, are still seen.
 const OVERLAP: Duration = Duration::from_secs(120);
@@ -127,6 +128,10 @@ impl Tokenhouse {
             Notice::Told(line) => line,
         };
         if let Some((id, until)) = line.strip_prefix(REVOKED).and_then(revoked) {
+            // Whoever reaches the database may tell anything; no token lives longer than this. What the table says is
+            // read all the same.
+            let latest = all_dead(&self.0.settings, after(self.0.clock.now(), FROM_AHEAD));
+            let until = until.min(seconds(latest));
             self.0.verifier.revocations().revoke(id, until);
         } else if line == KEYS {
             self.reload_keys().await?;

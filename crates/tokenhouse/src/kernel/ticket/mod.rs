@@ -5,11 +5,6 @@
 //! Every statement names the purpose: a ticket of one kind is nothing at the door of another. A code is short,
 //! therefore each try is counted, durably, before the code is compared.
 
-#![allow(
-    dead_code,
-    reason = "the features that issue tickets follow; whoever adds the last use takes this away"
-)]
-
 mod sql;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
@@ -80,7 +75,6 @@ pub(crate) struct Ticket {
     pub(crate) user: Option<UserId>,
     pub(crate) subject: String,
     pub(crate) data: Value,
-    pub(crate) tries: i64,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
@@ -110,7 +104,6 @@ pub(crate) async fn issue(
         user: new.user,
         subject,
         data: new.data,
-        tries: 0,
         created_at: now,
         expires_at: after(now, new.lifetime),
     };
@@ -120,6 +113,17 @@ pub(crate) async fn issue(
         Secret::from(format!("{first} {second}"))
     });
     Ok(Issued { token, code })
+}
+
+/// A step: the ticket, unspent. Whoever changes an account by it holds the account first and [spends](spend) it then, as
+/// every change begins with the account, so that no two transactions wait for each other.
+pub(crate) async fn look(
+    tx: &mut Tx,
+    purpose: Purpose,
+    key: &Key,
+    now: Timestamp,
+) -> Result<Option<Ticket>, Error> {
+    Ok(sql::find(tx, purpose, key, now).await?)
 }
 
 /// A step: spends a ticket, and with it all others of its purpose and subject. `None`: it is not there, over, or
@@ -151,12 +155,7 @@ pub(crate) async fn every_one_of(on: &mut impl Executor, user: UserId) -> Result
     Ok(sql::all(on, user).await?)
 }
 
-/// A step: takes away every ticket of this purpose that touches the account.
-pub(crate) async fn void(tx: &mut Tx, purpose: Purpose, user: UserId) -> Result<u64, Error> {
-    Ok(sql::void(tx, purpose, user).await?)
-}
-
-/// A step: the same for those that were issued after this instant.
+/// A step: takes away every ticket of this purpose that touches the account and was issued after this instant.
 pub(crate) async fn void_since(
     tx: &mut Tx,
     purpose: Purpose,

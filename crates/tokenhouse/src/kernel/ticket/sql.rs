@@ -8,7 +8,7 @@ use crate::base::store::{Executor, FromRow, Row, StoreError, query};
 
 macro_rules! columns {
     () => {
-        "digest, user_id, subject, data, tries, created_at, expires_at"
+        "digest, user_id, subject, data, created_at, expires_at"
     };
 }
 
@@ -19,9 +19,8 @@ impl FromRow for Ticket {
             user: row.get::<Option<uuid::Uuid>>(1)?.map(UserId),
             subject: row.get(2)?,
             data: row.json(3)?,
-            tries: row.get(4)?,
-            created_at: row.get(5)?,
-            expires_at: row.get(6)?,
+            created_at: row.get(4)?,
+            expires_at: row.get(5)?,
         })
     }
 }
@@ -171,12 +170,6 @@ pub(super) async fn count_code_try(
         .bind(now)
         .all(on)
         .await
-}
-
-const VOID: &str = "DELETE FROM tickets WHERE purpose = $1 AND user_id = $2";
-
-pub(super) async fn void(on: &mut impl Executor, purpose: Purpose, user: UserId) -> Result<u64, StoreError> {
-    query(VOID).bind(purpose.0).bind(user).execute(on).await
 }
 
 const VOID_SINCE: &str = "DELETE FROM tickets WHERE purpose = $1 AND user_id = $2 AND created_at > $3";

@@ -126,9 +126,8 @@ async fn only_the_newest_code_can_be_typed_in_any_spelling() {
 async fn the_tries_at_what_a_ticket_guards_are_counted() {
     let test = TestHouse::new().await;
     let key = Key::of(&issued(&test, None).await.token);
-    for count in 1..=TRIES {
-        let ticket = test.house.count_ticket_try(HERE, &key).await.unwrap().unwrap();
-        assert_eq!(ticket.tries, count);
+    for _ in 0..TRIES {
+        assert!(test.house.count_ticket_try(HERE, &key).await.unwrap().is_some());
     }
     assert!(test.house.count_ticket_try(HERE, &key).await.unwrap().is_none());
 }

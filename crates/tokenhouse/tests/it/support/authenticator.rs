@@ -21,6 +21,8 @@ pub struct Authenticator {
     pub backed_up: bool,
     pub counter: u32,
     pub cross_origin: bool,
+    /// Whether the browser says that the key is found again without being named (`credProps`); some do not.
+    pub tells: bool,
     pub credential_id: Vec<u8>,
     pub user_handle: Option<String>,
     key: Key,
@@ -82,6 +84,7 @@ impl Authenticator {
             backed_up: true,
             counter: 0,
             cross_origin: false,
+            tells: true,
             credential_id: id.to_vec(),
             user_handle: None,
             key,
@@ -195,7 +198,7 @@ impl Authenticator {
                 "attestationObject": encode(object),
                 "transports": ["internal", "hybrid", "carrier-pigeon"],
             },
-            "clientExtensionResults": { "credProps": { "rk": true } },
+            "clientExtensionResults": if self.tells { json!({ "credProps": { "rk": true } }) } else { json!({}) },
         })
     }
 

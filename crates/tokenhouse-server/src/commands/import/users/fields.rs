@@ -55,7 +55,12 @@ impl Mapping {
                     FIELDS.join(", ")
                 )));
             };
-            read.insert(there.to_owned(), here.to_owned());
+            let taken = here != LEFT_OUT && read.values().any(|other| other == here);
+            if taken || read.insert(there.to_owned(), here.to_owned()).is_some() {
+                return Err(Failure::usage(format!(
+                    "--map {map}: a field there has one name here, and one here has one there"
+                )));
+            }
         }
         Ok(Self {
             origin,
@@ -81,11 +86,18 @@ impl Mapping {
     /// The user that a record speaks of.
     pub(super) fn user(&self, record: Record) -> Result<UserToImport, String> {
         let mut record = record;
-        for (there, here) in &self.maps {
-            if let Some(value) = record.remove(there)
-                && here != LEFT_OUT
-            {
-                record.insert(here.clone(), value);
+        // All are taken out before any is put in, so that two may change their names.
+        let mapped: Vec<_> = self
+            .maps
+            .iter()
+            .filter_map(|(there, here)| Some((there, here, record.remove(there)?)))
+            .collect();
+        for (there, here, value) in mapped {
+            if here != LEFT_OUT && record.insert(here.clone(), value).is_some() {
+                return Err(format!(
+                    "has `{here}` and `{}`, which is mapped to it: leave one out (--map {here}=-)",
+                    there.escape_debug()
+                ));
             }
         }
         let mut record = self.origin.translate(record)?;
@@ -123,6 +135,7 @@ impl Mapping {
 }
 
 fn unknown_field(name: &str) -> String {
+    let name = name.escape_debug();
     format!(
         "the field `{name}` has no meaning here: give it one (--map {name}=…), or say what to do with such (--others)"
     )

@@ -1,6 +1,7 @@
 //! CSV, JSON and lines of JSON, read record by record in little memory.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -24,8 +25,8 @@ pub(super) enum Format {
 /// A record: the names of its fields, and what they hold.
 pub(super) type Record = Map<String, Value>;
 
-/// No user's line is nearly as long.
-const LONGEST_LINE: u64 = 16 * 1024 * 1024;
+/// No user's record is nearly as long; a quote or a bracket that is left open does not fill the memory.
+const LONGEST: u64 = 16 * 1024 * 1024;
 
 pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failure> {
     let reader: Box<dyn Read + Send> = if path.as_os_str() == "-" {
@@ -71,15 +72,27 @@ fn csv(
     mapping: &Mapping,
     mut take: impl FnMut(u64, Result<Record, String>) -> bool,
 ) -> Result<(), Failure> {
-    let mut reader = csv::Reader::from_reader(reader);
+    let held = Rc::new(Cell::new(0));
+    let mut reader = csv::Reader::from_reader(Bounded {
+        reader,
+        held: Rc::clone(&held),
+    });
     let names: Vec<String> = reader
         .headers()
         .map_err(|error| Failure::new(format!("the line of names cannot be read: {error}")))?
         .iter()
         .map(|name| name.trim().to_owned())
         .collect();
+    let mut seen = HashSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
+        return Err(Failure::usage(format!(
+            "two columns are called `{}`: give each a name of its own",
+            twice.escape_debug()
+        )));
+    }
     mapping.check_names(&names)?;
     for record in reader.byte_records() {
+        held.set(0);
         let (number, record) = match record {
             Ok(record) => {
                 let number = record.position().map_or(0, csv::Position::line);
@@ -108,6 +121,28 @@ fn csv(
     Ok(())
 }
 
+/// Gives up on a record that does not end.
+struct Bounded<R> {
+    reader: R,
+    /// What was read since the last record.
+    held: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(out)?;
+        self.held.set(self.held.get() + count as u64);
+        if self.held.get() > LONGEST {
+            return Err(endless());
+        }
+        Ok(count)
+    }
+}
+
+fn endless() -> io::Error {
+    io::Error::other("a record is longer than 16 MiB; is a quote or a bracket left open?")
+}
+
 /// A field without text is a field that is not there.
 fn named(names: &[String], record: &csv::ByteRecord) -> Result<Record, String> {
     let mut fields = Record::new();
@@ -127,7 +162,7 @@ fn lines(
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+        (&mut reader).take(LONGEST).read_until(b'\n', &mut line)?;
         if line.is_empty() {
             break;
         }
@@ -153,6 +188,7 @@ fn json(reader: impl Read, take: &mut dyn FnMut(u64, Result<Record, String>) -> 
     let at = Rc::new(At {
         line: Cell::new(1),
         begun: Cell::new(None),
+        held: Cell::new(None),
     });
     let counting = Counting {
         reader,
@@ -178,6 +214,8 @@ fn json(reader: impl Read, take: &mut dyn FnMut(u64, Result<Record, String>) -> 
 struct At {
     line: Cell<u64>,
     begun: Cell<Option<u64>>,
+    /// Bytes of the record that is being read.
+    held: Cell<Option<u64>>,
 }
 
 /// Counts lines for serde, which reads byte by byte and does not tell where it is.
@@ -191,6 +229,12 @@ impl<R: Read> Read for Counting<R> {
         let one = out.len().min(1);
         let count = self.reader.read(&mut out[..one])?;
         if count == 1 {
+            if let Some(held) = self.at.held.get() {
+                self.at.held.set(Some(held + 1));
+                if held >= LONGEST {
+                    return Err(endless());
+                }
+            }
             match out[0] {
                 b'\n' => self.at.line.set(self.at.line.get() + 1),
                 b' ' | b'\t' | b'\r' | b',' => {}
@@ -232,7 +276,10 @@ impl<'de> Visitor<'de> for Users<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut users: A) -> Result<(), A::Error> {
         loop {
             self.at.begun.set(None);
-            let Some(user) = users.next_element::<Value>()? else {
+            self.at.held.set(Some(0));
+            let user = users.next_element::<Value>()?;
+            self.at.held.set(None);
+            let Some(user) = user else {
                 return Ok(());
             };
             let record = match user {

@@ -215,6 +215,23 @@ async fn write_batch(
     Ok(())
 }
 
+fn shown(c: char) -> impl Iterator<Item = char> {
+    let steers = c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let escaped = steers.then(|| c.escape_default());
+    let plain = escaped.is_none().then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}
+
+/// What a spreadsheet would take for a formula becomes a text there.
+fn no_formula(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}").into()
+    } else {
+        text.into()
+    }
+}
+
 /// The file of what was not imported; there is none where everything was.
 struct Rejects {
     path: Option<PathBuf>,
@@ -241,6 +258,8 @@ impl Rejects {
     fn note(&mut self, number: u64, name: &str, reason: &str) -> Result<(), Failure> {
         self.told += 1;
         if self.told <= TOLD {
+            // The file is another's: nothing of it steers the terminal.
+            let reason: String = reason.chars().flat_map(shown).collect();
             eprintln!("line {number}: {reason}");
         } else if self.told == TOLD + 1 {
             eprintln!("… and more");
@@ -259,7 +278,8 @@ impl Rejects {
                 self.file.insert(file)
             }
         };
-        file.write_record([&number.to_string(), name, reason])
+        let (name, reason) = (no_formula(name), no_formula(reason));
+        file.write_record([number.to_string().as_str(), name.as_ref(), reason.as_ref()])
             .map_err(|error| unwritten(path, &error))
     }
 

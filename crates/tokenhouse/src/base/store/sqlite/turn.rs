@@ -69,6 +69,10 @@ impl Writer {
             self.abandon(&Ok(()));
         }
         if self.open.is_none() {
+            if !self.connection.is_autocommit() {
+                // A ROLLBACK failed: nothing else would ever end what it left open.
+                self.control("ROLLBACK")?;
+            }
             self.control("BEGIN IMMEDIATE")?;
             self.open = Some(Instant::now());
         }
