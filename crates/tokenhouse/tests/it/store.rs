@@ -426,15 +426,14 @@ on_both_engines! {
         for id in 1..=300_i64 {
             let store = store.clone();
             tasks.spawn(async move {
-                let insert = query("INSERT INTO notes (id, text) VALUES ($1, $2) RETURNING id").bind(id).bind(format!("of {id}"));
-                let read = query("SELECT text FROM notes WHERE id = $1").bind(id);
-                let (told, text) = store.single().and_read::<(i64,), (String,)>(insert, read).await.unwrap();
-                assert_eq!((told, text), (Some((id,)), Some((format!("of {id}"),))));
-                // What finds nothing to change is followed by its read all the same.
+                let insert = query("INSERT INTO notes (id, text) VALUES ($1, $2) RETURNING id, text");
+                let insert = insert.bind(id).bind(format!("of {id}"));
+                let told: Option<(i64, String)> = insert.optional(&mut store.single()).await.unwrap();
+                assert_eq!(told, Some((id, format!("of {id}"))));
+                // What finds nothing to change is told so, whatever its neighbours changed.
                 let missed = query("UPDATE notes SET text = $1 WHERE id = $2 RETURNING id").bind("no").bind(-id);
-                let read = query("SELECT id FROM notes WHERE id = $1").bind(id);
-                let told = store.single().and_read::<(i64,), (i64,)>(missed, read).await.unwrap();
-                assert_eq!(told, (None, Some((id,))));
+                let told: Option<(i64,)> = missed.optional(&mut store.single()).await.unwrap();
+                assert_eq!(told, None);
             });
         }
         while let Some(done) = tasks.join_next().await {
@@ -895,4 +894,57 @@ async fn postgres_changes_do_not_wait_for_a_neighbours_lock() {
     while let Some(done) = blocked.join_next().await {
         assert_eq!(done.unwrap().unwrap(), 1);
     }
+}
+
+/// Whoever asked may go away; the connection that still waits for the answer is nobody else's until it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_gives_nobody_a_connection_that_still_works_for_another() {
+    let Some(place) = Place::postgres() else { return };
+    let store = ready(&place).await;
+    add(&store, 1).await.unwrap();
+    let mut holder = store.write().await.unwrap();
+    let touch = "UPDATE notes SET version = version + 1 WHERE id = 1";
+    query(touch).execute(&mut holder).await.unwrap();
+    for _ in 0..8 {
+        let mut single = store.single();
+        let gone = query(touch).execute(&mut single);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), gone)
+                .await
+                .is_err(),
+            "the row is held"
+        );
+        let began = std::time::Instant::now();
+        assert_eq!(ids(&store).await, [1]);
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+    holder.commit().await.unwrap();
+    assert_eq!(query(touch).execute(&mut store.single()).await.unwrap(), 1);
+}
+
+/// A runtime that ends while changes wait ends.
+#[test]
+fn postgres_lets_a_runtime_end_while_changes_wait() {
+    let Some(place) = Place::postgres() else { return };
+    let (told, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let store = ready(&place).await;
+            add(&store, 1).await.unwrap();
+            let mut holder = store.write().await.unwrap();
+            let touch = "UPDATE notes SET version = version + 1 WHERE id = 1";
+            query(touch).execute(&mut holder).await.unwrap();
+            for _ in 0..64 {
+                let store = store.clone();
+                tokio::spawn(async move { query(touch).execute(&mut store.single()).await });
+            }
+            while store.status().waiting == 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+        drop(runtime);
+        told.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(30)).unwrap();
 }

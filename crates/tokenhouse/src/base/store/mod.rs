@@ -360,38 +360,6 @@ enum Frozen {
 /// Runs one changing statement; see [`Store::single`].
 pub struct Single(Engine);
 
-impl Single {
-    /// The first row of a changing statement, and of a read that comes after it: both in one round trip. The read
-    /// is run whatever the change found to do.
-    ///
-    /// # Errors
-    /// As the database says. When only the read fails, the change stands.
-    pub async fn and_read<A: FromRow, B: FromRow>(
-        &self,
-        change: Query,
-        read: Query,
-    ) -> Result<(Option<A>, Option<B>), StoreError> {
-        match &self.0 {
-            Engine::Sqlite(_) => {
-                let changed = change.optional(&mut Self(self.0.clone())).await?;
-                Ok((changed, read.optional(&mut Reader(self.0.clone())).await?))
-            }
-            Engine::Postgres(postgres) => {
-                let statements = [change, read];
-                let answers = postgres.single(&statements).await?;
-                let [change, read] = &statements;
-                Ok((
-                    answers
-                        .first()
-                        .and_then(|answer| answer.first(change))
-                        .transpose()?,
-                    answers.get(1).and_then(|answer| answer.first(read)).transpose()?,
-                ))
-            }
-        }
-    }
-}
-
 /// A write transaction; see [`Store::write`]. Dropped without [`commit`](Tx::commit), it leaves nothing behind.
 #[must_use = "a transaction that is not committed is rolled back"]
 pub struct Tx(Open);
@@ -502,7 +470,7 @@ mod target {
         pub(in super::super) async fn rows(
             self,
             query: &Query,
-            mut row: impl FnMut(&Row<'_>) -> bool,
+            row: impl FnMut(&Row<'_>) -> bool,
         ) -> Result<(), StoreError> {
             tracing::trace!(target: "tokenhouse::sql", statement = query.sql);
             match self.0 {
@@ -513,9 +481,7 @@ mod target {
                 Way::PostgresRead(postgres) => postgres.read(query, row).await,
                 Way::PostgresTransaction(transaction) => transaction.rows(query, row).await,
                 Way::PostgresSingle(postgres) => {
-                    for answer in postgres.single(std::slice::from_ref(query)).await? {
-                        answer.give(query, &mut row);
-                    }
+                    postgres.single(query).await?.give(query, row);
                     Ok(())
                 }
             }
@@ -530,8 +496,7 @@ mod target {
                 Way::SqliteTurn(turn) => turn.execute(query),
                 Way::SqliteSingle(sqlite) => sqlite.single_execute(query).await,
                 Way::PostgresRead(postgres) | Way::PostgresSingle(postgres) => {
-                    let answers = postgres.single(std::slice::from_ref(query)).await?;
-                    Ok(answers.first().map_or(0, |answer| answer.touched))
+                    Ok(postgres.single(query).await?.touched)
                 }
                 Way::PostgresTransaction(transaction) => transaction.execute(query).await,
             }

@@ -11,8 +11,10 @@ use super::{StoreError, Value};
 pub struct Row<'a> {
     statement: &'static str,
     cells: Cells<'a>,
+    first: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Cells<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
     Postgres(&'a tokio_postgres::Row),
@@ -23,6 +25,7 @@ impl<'a> Row<'a> {
         Self {
             statement,
             cells: Cells::Sqlite(row),
+            first: 0,
         }
     }
 
@@ -30,6 +33,7 @@ impl<'a> Row<'a> {
         Self {
             statement,
             cells: Cells::Postgres(row),
+            first: 0,
         }
     }
 
@@ -38,7 +42,17 @@ impl<'a> Row<'a> {
     /// # Errors
     /// [`StoreError::Decode`] when there is no such column, or it holds something else.
     pub fn get<T: Column>(&self, index: usize) -> Result<T, StoreError> {
+        let index = self.first + index;
         T::column(Cell { row: self, index })
+    }
+
+    /// The columns from `index` on: the second thing of a row that holds two.
+    #[must_use]
+    pub fn from(&self, index: usize) -> Self {
+        Self {
+            first: self.first + index,
+            ..*self
+        }
     }
 
     /// The JSON text in the column at `index`.
@@ -77,7 +91,7 @@ impl FromRow for Vec<Value> {
             Cells::Sqlite(row) => row.as_ref().column_count(),
             Cells::Postgres(row) => row.len(),
         };
-        (0..width).map(|index| row.get(index)).collect()
+        (0..width - row.first).map(|index| row.get(index)).collect()
     }
 }
 

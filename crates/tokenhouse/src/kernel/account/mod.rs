@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 pub use self::name::{Email, NameError, Username};
 pub(crate) use self::name::{key, may_be_a_key};
-pub(super) use self::sql::of_session;
+pub(super) use self::sql::columns;
 use super::event::{self, Event};
 use super::house::Tokenhouse;
 use super::notice::{Notice, security_notice};

@@ -6,16 +6,41 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 
 use super::{Email, MovingUser, NewUser, User, UserChange};
-use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, FromRow, ManyRows, Query, Row, StoreError, Value, query};
+use crate::base::id::UserId;
+use crate::base::store::{Executor, FromRow, ManyRows, Row, StoreError, Value, query};
 
-/// The columns of a [`User`], in the order that [`FromRow`] reads them.
+/// The columns of a [`User`], in the order that [`FromRow`] reads them, each after the name of the table if need be.
 macro_rules! columns {
-    () => {
-        "id, email, email_verified_at, username, is_superuser, roles, profile, disabled_at, created_at, updated_at, \
-         last_login_at, epoch"
+    ($of:literal) => {
+        concat!(
+            $of,
+            "id, ",
+            $of,
+            "email, ",
+            $of,
+            "email_verified_at, ",
+            $of,
+            "username, ",
+            $of,
+            "is_superuser, ",
+            $of,
+            "roles, ",
+            $of,
+            "profile, ",
+            $of,
+            "disabled_at, ",
+            $of,
+            "created_at, ",
+            $of,
+            "updated_at, ",
+            $of,
+            "last_login_at, ",
+            $of,
+            "epoch"
+        )
     };
 }
+pub(crate) use columns;
 
 impl FromRow for User {
     fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
@@ -43,7 +68,7 @@ const INSERT: &str = concat!(
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0)
     ON CONFLICT DO NOTHING
     RETURNING ",
-    columns!()
+    columns!("")
 );
 
 /// The new user, or nothing where a name is taken.
@@ -110,30 +135,19 @@ pub(super) async fn insert_many(
     Ok(inserted)
 }
 
-const BY_ID: &str = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+const BY_ID: &str = concat!("SELECT ", columns!(""), " FROM users WHERE id = $1");
 
 pub(super) async fn by_id(on: &mut impl Executor, id: UserId) -> Result<Option<User>, StoreError> {
     query(BY_ID).bind(id).optional(on).await
 }
 
-const OF_SESSION: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM users WHERE id = (SELECT user_id FROM sessions WHERE id = $1)"
-);
-
-/// Reads whose session it is.
-pub(crate) fn of_session(session: SessionId) -> Query {
-    query(OF_SESSION).bind(session)
-}
-
-const BY_EMAIL: &str = concat!("SELECT ", columns!(), " FROM users WHERE email_key = $1");
+const BY_EMAIL: &str = concat!("SELECT ", columns!(""), " FROM users WHERE email_key = $1");
 
 pub(super) async fn by_email(on: &mut impl Executor, key: &str) -> Result<Option<User>, StoreError> {
     query(BY_EMAIL).bind(key).optional(on).await
 }
 
-const BY_USERNAME: &str = concat!("SELECT ", columns!(), " FROM users WHERE username_key = $1");
+const BY_USERNAME: &str = concat!("SELECT ", columns!(""), " FROM users WHERE username_key = $1");
 
 pub(super) async fn by_username(on: &mut impl Executor, key: &str) -> Result<Option<User>, StoreError> {
     query(BY_USERNAME).bind(key).optional(on).await
@@ -141,7 +155,7 @@ pub(super) async fn by_username(on: &mut impl Executor, key: &str) -> Result<Opt
 
 const PAGE: &str = concat!(
     "SELECT ",
-    columns!(),
+    columns!(""),
     " FROM users WHERE id > $1 ORDER BY id LIMIT $2"
 );
 
@@ -159,7 +173,7 @@ const UPDATE: &str = concat!(
     WHERE id = $5
       AND NOT EXISTS (SELECT 1 FROM users AS other WHERE other.username_key = $2 AND other.id <> $5)
     RETURNING ",
-    columns!()
+    columns!("")
 );
 
 /// The changed user; nothing where there is none, or the name is another's.
@@ -190,7 +204,7 @@ const NOTE_LOGIN: &str = concat!(
     SET last_login_at = $1
     WHERE id = $2 AND epoch = $3 AND disabled_at IS NULL
     RETURNING ",
-    columns!()
+    columns!("")
 );
 
 pub(super) async fn note_login(
@@ -237,7 +251,7 @@ const SET_ACTIVE: &str = concat!(
     SET disabled_at = $1, updated_at = $2, epoch = epoch + 1
     WHERE id = $3
     RETURNING ",
-    columns!()
+    columns!("")
 );
 
 pub(super) async fn set_active(
@@ -260,7 +274,7 @@ const VERIFY_EMAIL: &str = concat!(
     SET email_verified_at = COALESCE(email_verified_at, $1), updated_at = $1
     WHERE id = $2 AND email_key = $3 AND disabled_at IS NULL
     RETURNING ",
-    columns!()
+    columns!("")
 );
 
 /// Nothing where the account has another address by now.
@@ -322,7 +336,7 @@ const SET_EMAIL: &str = concat!(
       AND epoch = $5
       AND NOT EXISTS (SELECT 1 FROM users AS other WHERE other.email_key = $2 AND other.id <> $4)
     RETURNING ",
-    columns!()
+    columns!("")
 );
 
 /// The changed user; nothing where the account was changed since it was read, or the address is another's.
@@ -349,7 +363,7 @@ const SET_RIGHTS: &str = concat!(
     SET is_superuser = $1, roles = $2, updated_at = $3
     WHERE id = $4
     RETURNING ",
-    columns!()
+    columns!("")
 );
 
 pub(super) async fn set_rights(

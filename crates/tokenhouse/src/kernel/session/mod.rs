@@ -232,10 +232,13 @@ impl Tokenhouse {
             return Err(of_another_time());
         }
         let idle_since = self.idle_since(now);
-        let single = self.0.store.single();
-        let (rotated, user) =
-            sql::rotate(&single, presented.session, presented.generation, idle_since, now).await?;
-        if let Some(session) = rotated {
+        let store = &self.0.store;
+        let rotated = sql::rotate(store, presented.session, presented.generation, idle_since, now).await?;
+        if let Some((session, user)) = rotated {
+            let user = match user {
+                None => self.user(session.user_id).await?,
+                known => known,
+            };
             return Ok(Rotation::Fresh(session, user));
         }
         let Some(session) = sql::by_id(&mut self.0.store.read().await?, presented.session).await? else {
@@ -254,7 +257,10 @@ impl Tokenhouse {
             // It became current between the two statements, which only a clock set back can do.
             ..=0 => Ok(Rotation::Unknown),
             // Without any grace not even the same instant forgives.
-            1 if !grace.is_zero() && age <= grace => Ok(Rotation::Replayed(session, user)),
+            1 if !grace.is_zero() && age <= grace => {
+                let user = self.user(session.user_id).await?;
+                Ok(Rotation::Replayed(session, user))
+            }
             _ => {
                 self.end_reused(&session, origin, now).await?;
                 Ok(Rotation::Reused(session))

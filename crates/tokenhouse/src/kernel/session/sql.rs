@@ -5,13 +5,44 @@ use serde_json::Map;
 
 use super::{Ended, Seen, Session};
 use crate::base::id::{SessionId, UserId};
-use crate::base::store::{Executor, FromRow, Row, Single, StoreError, query};
+use crate::base::store::{EngineKind, Executor, FromRow, Row, Store, StoreError, query};
 use crate::kernel::account::{self, User};
 
+/// As many as [`columns`] names.
+const COLUMNS: usize = 14;
+
 macro_rules! columns {
-    () => {
-        "id, user_id, client_id, scope, method, generation, created_at, rotated_at, expires_at, revoked_at, address, \
-         user_agent, proved_at, claims"
+    ($of:literal) => {
+        concat!(
+            $of,
+            "id, ",
+            $of,
+            "user_id, ",
+            $of,
+            "client_id, ",
+            $of,
+            "scope, ",
+            $of,
+            "method, ",
+            $of,
+            "generation, ",
+            $of,
+            "created_at, ",
+            $of,
+            "rotated_at, ",
+            $of,
+            "expires_at, ",
+            $of,
+            "revoked_at, ",
+            $of,
+            "address, ",
+            $of,
+            "user_agent, ",
+            $of,
+            "proved_at, ",
+            $of,
+            "claims"
+        )
     };
 }
 
@@ -91,32 +122,70 @@ pub(super) async fn prove(
     query(PROVE).bind(now).bind(id).bind(user).execute(on).await
 }
 
-const ROTATE: &str = concat!(
-    "
+/// A session with its user.
+struct Owned(Session, User);
+
+impl FromRow for Owned {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self(Session::from_row(row)?, User::from_row(&row.from(COLUMNS))?))
+    }
+}
+
+macro_rules! rotate {
+    ($from:literal, $where:literal, $returning:expr) => {
+        concat!(
+            "
     UPDATE sessions
     SET generation = generation + 1, rotated_at = $1
-    WHERE id = $2
+    ",
+            $from,
+            "
+    WHERE sessions.id = $2
       AND generation = $3
       AND revoked_at IS NULL
       AND expires_at > $1
       AND rotated_at > $4
+      ",
+            $where,
+            "
     RETURNING ",
-    columns!()
+            $returning
+        )
+    };
+}
+
+const ROTATE: &str = rotate!("", "", columns!(""));
+
+/// SQLite returns no columns of the table after `FROM`; PostgreSQL is spared a statement.
+const ROTATE_WITH_USER: &str = rotate!(
+    "FROM users",
+    "AND users.id = user_id",
+    concat!(columns!("sessions."), ", ", account::columns!("users."))
 );
 
-/// The one statement that decides who of any number of presenters refreshed, and then whose session it is.
+/// The one statement that decides who of any number of presenters refreshed. With the user, where that costs no
+/// statement more.
 pub(super) async fn rotate(
-    on: &Single,
+    store: &Store,
     id: SessionId,
     generation: i64,
     idle_since: Timestamp,
     now: Timestamp,
-) -> Result<(Option<Session>, Option<User>), StoreError> {
-    let rotate = query(ROTATE).bind(now).bind(id).bind(generation).bind(idle_since);
-    on.and_read(rotate, account::of_session(id)).await
+) -> Result<Option<(Session, Option<User>)>, StoreError> {
+    let rotate = |sql| query(sql).bind(now).bind(id).bind(generation).bind(idle_since);
+    match store.engine() {
+        EngineKind::Sqlite => {
+            let rotated: Option<Session> = rotate(ROTATE).optional(&mut store.single()).await?;
+            Ok(rotated.map(|session| (session, None)))
+        }
+        EngineKind::Postgres => {
+            let rotated: Option<Owned> = rotate(ROTATE_WITH_USER).optional(&mut store.single()).await?;
+            Ok(rotated.map(|Owned(session, user)| (session, Some(user))))
+        }
+    }
 }
 
-const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1");
+const BY_ID: &str = concat!("SELECT ", columns!(""), " FROM sessions WHERE id = $1");
 
 pub(super) async fn by_id(on: &mut impl Executor, id: SessionId) -> Result<Option<Session>, StoreError> {
     query(BY_ID).bind(id).optional(on).await
@@ -139,7 +208,7 @@ pub(super) async fn touch(
 
 const LIVE: &str = concat!(
     "SELECT ",
-    columns!(),
+    columns!(""),
     "
     FROM sessions
     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND rotated_at > $3
@@ -158,7 +227,7 @@ pub(super) async fn live(
 
 const ALL: &str = concat!(
     "SELECT ",
-    columns!(),
+    columns!(""),
     " FROM sessions WHERE user_id = $1 ORDER BY id DESC"
 );
 

@@ -10,14 +10,14 @@ use std::pin::pin;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, Timeouts,
 };
 use futures_util::TryStreamExt;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::notice::Ends;
-use super::{FromRow, Query, Row, StoreError, StoreOptions, StoreStatus};
+use super::{Query, Row, StoreError, StoreOptions, StoreStatus};
 use error::Fault;
 use shared::Lanes;
 
@@ -52,6 +52,8 @@ impl Postgres {
         let pool = Pool::builder(Manager::from_config(config, tls, recycle))
             .max_size(options.max_connections.max(1))
             .runtime(Runtime::Tokio1)
+            // The server's process that ran last is the one whose caches are warm.
+            .queue_mode(QueueMode::Lifo)
             .timeouts(Timeouts {
                 wait: limit,
                 create: limit,
@@ -88,20 +90,12 @@ impl Postgres {
     }
 
     async fn autocommit(&self, query: &Query) -> Result<Answer, Fault> {
-        let connection = self.connections.get().await?;
-        let outcome = within(self.connections.answer, fetch(&connection, query)).await;
-        if let Err(fault) = &outcome
-            && fault.is_broken
-        {
-            drop(Object::take(connection));
-        }
-        outcome
+        self.connections.alone(query).await
     }
 
-    /// One changing statement that is its own transaction, and never repeated, and the reads that follow it: one
-    /// round trip.
-    pub(super) async fn single(&self, statements: &[Query]) -> Result<Vec<Answer>, StoreError> {
-        self.lanes.run(statements).await
+    /// One changing statement that is its own transaction, and never repeated.
+    pub(super) async fn single(&self, query: &Query) -> Result<Answer, StoreError> {
+        self.lanes.run(query).await
     }
 
     /// A transaction, at `READ COMMITTED`; it begins with its first statement.
@@ -162,6 +156,54 @@ impl Connections {
             Err(_) => Err(StoreError::unavailable("no connection became free in time")),
         }
     }
+
+    /// One statement outside any transaction.
+    async fn alone(&self, query: &Query) -> Result<Answer, Fault> {
+        let mut busy = Busy {
+            connection: Some(self.get().await?),
+            answer: self.answer,
+        };
+        let outcome = match &busy.connection {
+            Some(connection) => within(self.answer, fetch(connection, query)).await,
+            None => Err(Fault::silent()),
+        };
+        let connection = busy.connection.take();
+        if matches!(&outcome, Err(fault) if fault.is_broken) {
+            connection.map(Object::take);
+        }
+        outcome
+    }
+}
+
+/// A connection that has been asked something. Whoever asked may go away before the answer is there, and then it is
+/// nobody else's until it is.
+struct Busy {
+    connection: Option<Object>,
+    answer: Duration,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            return_after("", connection, self.answer);
+        }
+    }
+}
+
+/// Gives a connection back once it has answered all that it was asked, and this; else it is closed.
+fn return_after(sql: &'static str, connection: Object, answer: Duration) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        drop(Object::take(connection));
+        return;
+    };
+    let mut held = Held(Some(connection));
+    runtime.spawn(async move {
+        if let Some(connection) = &held.0
+            && within(answer, simple(connection, sql)).await.is_ok()
+        {
+            drop(held.0.take());
+        }
+    });
 }
 
 /// What the server answered to one statement.
@@ -171,12 +213,6 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn first<T: FromRow>(&self, query: &Query) -> Option<Result<T, StoreError>> {
-        self.rows
-            .first()
-            .map(|row| T::from_row(&Row::postgres(query.sql, row)))
-    }
-
     /// Gives each row to `row` until that wants no more.
     pub(super) fn give(&self, query: &Query, mut row: impl FnMut(&Row<'_>) -> bool) {
         for next in &self.rows {
@@ -279,26 +315,13 @@ impl Drop for Transaction {
         if !self.begun {
             return;
         }
-        let Some(connection) = self.connection.take() else {
-            return;
-        };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            drop(Object::take(connection));
-            return;
-        };
-        let mut held = Held(Some(connection));
-        let answer = self.answer;
-        runtime.spawn(async move {
-            if let Some(connection) = &held.0
-                && within(answer, simple(connection, "ROLLBACK")).await.is_ok()
-            {
-                drop(held.0.take());
-            }
-        });
+        if let Some(connection) = self.connection.take() {
+            return_after("ROLLBACK", connection, self.answer);
+        }
     }
 }
 
-/// A connection in a transaction: closed rather than returned, unless it was taken out.
+/// A connection that is not idle: closed rather than returned, unless it was taken out.
 struct Held(Option<Object>);
 
 impl Drop for Held {

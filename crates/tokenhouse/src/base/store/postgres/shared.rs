@@ -1,21 +1,23 @@
 //! Changes of one statement that come at the same time share a connection, a round trip and a commit.
 //!
-//! A commit costs the server a flush of the disk and a change of process, whatever it commits. So only a few
-//! such changes run at a time, each in a *lane*; whoever comes meanwhile waits, and the next free lane takes all
-//! who wait into one transaction, sent in one go:
+//! A commit costs the server a flush of the disk and a change of process, whatever it commits. So such changes run in
+//! a *lane*; whoever comes meanwhile waits, and the lane then takes all who wait into one transaction, sent in one go:
 //!
 //! ```text
 //! BEGIN · UPDATE of A · UPDATE of B · UPDATE of C · COMMIT        and then A, B and C are answered
 //! ```
 //!
-//! Each of them would do on its own, so it does not matter which of them commit together, nor that `BEGIN` may fail
+//! Where the disk answers soon, one lane is best: the more there are in a batch, the less each costs. Where it does
+//! not, whoever has waited for [`BRISK`] opens another lane, so that several flush at once.
+//!
+//! Each change would do on its own, so it does not matter which of them commit together, nor that `BEGIN` may fail
 //! alone: then each has committed by itself. When one fails, or waits for a lock for longer than [`PATIENCE`], the server
-//! takes all of them back, and then each is run alone, on a connection of its own; so is whoever had a lane alone for
-//! that long.
+//! takes all of them back, and then each is run alone, on a connection of its own. Who runs alone may wait for a lock
+//! for as long as statements may take; the lane is taken from them then.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -24,30 +26,32 @@ use deadpool_postgres::Object;
 use futures_util::future::{MaybeDone, maybe_done};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Statement;
 
 use super::error::Fault;
-use super::{Answer, Connections, Query, StoreError, ask, fetch, prepare, simple, within};
+use super::{Answer, Connections, Query, StoreError, ask, prepare, simple, within};
 
-/// So many, or half of the connections, as transactions and reads want some too. A judgement from few and noisy runs: of
-/// 1, 2, 4, 8 and 16, eight did best for sixteen clients of a slow disk.
+/// So many at most, or half of the connections, as transactions and reads want some too: of 1, 2, 4, 8 and 16, eight
+/// did best for sixteen clients of a disk that took 5 to 15 ms for a flush.
 const MOST_LANES: usize = 8;
 /// A batch that is sent in one go.
 const FULL: usize = 128;
 /// More than this is refused at once: they would only wait for their deadline.
 const MOST_WAITING: usize = 4096;
+/// For how long a change waits for the batch before its own, until a lane is opened beside it: where the disk answers
+/// sooner one lane is best, as a larger batch costs less for each; where it does not, several flush at once.
+const BRISK: Duration = Duration::from_millis(2);
 /// For how long others wait with a statement that waits for somebody's lock: longer than the house's own
 /// transactions take, and shorter than anybody notices.
 const PATIENCE: Duration = Duration::from_millis(100);
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = 100";
 
-type Outcome = Result<Vec<Answer>, StoreError>;
+type Outcome = Result<Answer, StoreError>;
 
-/// One changing statement, and perhaps reads that follow it.
+/// One changing statement.
 struct Change {
-    statements: Vec<Query>,
+    query: Query,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -56,14 +60,19 @@ pub(super) struct Lanes(Arc<Inner>);
 
 struct Inner {
     connections: Connections,
-    lanes: usize,
     queue: Mutex<Queue>,
 }
 
-#[derive(Default)]
 struct Queue {
-    taken: usize,
+    lanes: Vec<Place>,
     waiting: VecDeque<Change>,
+}
+
+/// One lane: who has it, and since when they do what they do.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    turn: u64,
+    since: Option<Instant>,
 }
 
 impl Lanes {
@@ -71,8 +80,10 @@ impl Lanes {
         let lanes = (connections.pool.status().max_size / 2).clamp(1, MOST_LANES);
         Self(Arc::new(Inner {
             connections,
-            lanes,
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue {
+                lanes: vec![Place::default(); lanes],
+                waiting: VecDeque::new(),
+            }),
         }))
     }
 
@@ -80,51 +91,62 @@ impl Lanes {
         self.0.queue.lock().waiting.len()
     }
 
-    /// Runs one changing statement and the reads that follow it; never repeats what may have been done.
-    pub(super) async fn run(&self, statements: &[Query]) -> Outcome {
-        let answer = {
-            let mut queue = self.0.queue.lock();
-            if queue.taken < self.0.lanes {
-                queue.taken += 1;
-                None
-            } else if queue.waiting.len() < MOST_WAITING {
-                let (sender, receiver) = oneshot::channel();
-                queue.waiting.push_back(Change {
-                    statements: statements.to_vec(),
-                    answer: sender,
-                });
-                Some(receiver)
-            } else {
-                return Err(StoreError::unavailable("too many changes are waiting"));
+    /// Runs one changing statement; never repeats what may have been done.
+    pub(super) async fn run(&self, query: &Query) -> Outcome {
+        let mut answer = match self.0.enter(query)? {
+            Entrance::Lane(lane) => {
+                let outcome = self.0.alone(query).await;
+                drop(lane);
+                return outcome;
             }
-        };
-        let Some(answer) = answer else {
-            let lane = Lane(Arc::clone(&self.0));
-            let mut alone = pin!(self.0.alone(statements));
-            return match timeout(PATIENCE, &mut alone).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    drop(lane);
-                    alone.await
-                }
-            };
+            Entrance::Queue(answer) => answer,
         };
         let connections = &self.0.connections;
-        match timeout(connections.acquire + connections.answer, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(StoreError::unavailable("the store is closing")),
-            Err(_) => Err(StoreError::unavailable("the server did not answer in time")),
+        let end = Instant::now() + connections.acquire + connections.answer;
+        let mut patience = BRISK;
+        while Instant::now() < end {
+            match timeout(patience, &mut answer).await {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(_)) => return Err(StoreError::unavailable("the store is closing")),
+                Err(_) => self.0.open_another(),
+            }
+            patience = PATIENCE;
         }
+        Err(StoreError::unavailable("the server did not answer in time"))
     }
 }
 
 /// The right to run a batch. Given up, it goes to those who wait.
-struct Lane(Arc<Inner>);
+struct Lane {
+    inner: Arc<Inner>,
+    place: usize,
+    turn: u64,
+}
 
 impl Lane {
-    /// All who wait, as far as they fit in one batch.
+    fn begin(inner: &Arc<Inner>, queue: &mut Queue, place: usize) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            place,
+            turn: Self::take(queue, place),
+        }
+    }
+
+    fn take(queue: &mut Queue, place: usize) -> u64 {
+        let lane = &mut queue.lanes[place];
+        lane.turn += 1;
+        lane.since = Some(Instant::now());
+        lane.turn
+    }
+
+    /// All who wait, as far as they fit in one batch; nobody where the lane was taken over.
     fn next(&self) -> Vec<Change> {
-        let mut queue = self.0.queue.lock();
+        let mut queue = self.inner.queue.lock();
+        let lane = &mut queue.lanes[self.place];
+        if lane.turn != self.turn {
+            return Vec::new();
+        }
+        lane.since = Some(Instant::now());
         let count = queue.waiting.len().min(FULL);
         let mut batch: Vec<_> = queue.waiting.drain(..count).collect();
         // Nothing was done for those who have gone away, and nothing will be.
@@ -138,67 +160,99 @@ impl Lane {
             if batch.is_empty() {
                 return;
             }
-            self.0.together(batch).await;
+            self.inner.together(batch).await;
         }
     }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let mut queue = self.0.queue.lock();
-        if !queue.waiting.is_empty() {
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(Self(Arc::clone(&self.0)).work());
-                return;
-            }
-            queue.waiting.clear();
+        let mut queue = self.inner.queue.lock();
+        if queue.lanes[self.place].turn != self.turn {
+            return;
         }
-        queue.taken -= 1;
+        if queue.waiting.is_empty() {
+            queue.lanes[self.place].since = None;
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            queue.waiting.clear();
+            queue.lanes[self.place].since = None;
+            return;
+        };
+        let place = self.place;
+        let turn = Lane::take(&mut queue, place);
+        drop(queue);
+        // A runtime that is ending drops what it is given at once: were that a lane, it would be given up here again.
+        let inner = Arc::clone(&self.inner);
+        runtime.spawn(async move { Lane { inner, place, turn }.work().await });
     }
 }
 
+/// What a change finds.
+enum Entrance {
+    Lane(Lane),
+    Queue(oneshot::Receiver<Outcome>),
+}
+
 impl Inner {
-    async fn alone(&self, statements: &[Query]) -> Outcome {
-        let connection = self.connections.get().await?;
-        let outcome = within(self.connections.answer, async {
-            let mut answers = Vec::with_capacity(statements.len());
-            match statements {
-                [statement] => answers.push(fetch(&connection, statement).await?),
-                _ => {
-                    let prepared = prepare_all(&connection, statements.iter().collect()).await?;
-                    for sent in send_all(&connection, &prepared).await {
-                        answers.push(sent.answer().await?);
-                    }
-                }
-            }
-            Ok(answers)
-        })
-        .await;
-        outcome.map_err(|fault| fault.give_up(connection))
+    fn enter(self: &Arc<Self>, query: &Query) -> Result<Entrance, StoreError> {
+        let mut queue = self.queue.lock();
+        if queue.lanes.iter().all(|place| place.since.is_none()) {
+            return Ok(Entrance::Lane(Lane::begin(self, &mut queue, 0)));
+        }
+        if queue.waiting.len() >= MOST_WAITING {
+            return Err(StoreError::unavailable("too many changes are waiting"));
+        }
+        let (sender, receiver) = oneshot::channel();
+        queue.waiting.push_back(Change {
+            query: query.clone(),
+            answer: sender,
+        });
+        Ok(Entrance::Queue(receiver))
+    }
+
+    /// Somebody has waited for long: another lane for those who wait, or that of somebody who waits for a lock.
+    fn open_another(self: &Arc<Self>) {
+        let mut queue = self.queue.lock();
+        if queue.waiting.is_empty() {
+            return;
+        }
+        let free = |place: &Place| place.since.is_none_or(|since| since.elapsed() >= PATIENCE);
+        if let Some(place) = queue.lanes.iter().position(free) {
+            let lane = Lane::begin(self, &mut queue, place);
+            drop(queue);
+            tokio::spawn(lane.work());
+        }
+    }
+
+    async fn alone(&self, query: &Query) -> Outcome {
+        self.connections.alone(query).await.map_err(|fault| fault.error)
     }
 
     /// On a connection of its own, however long it takes.
-    fn apart(self: &Arc<Self>, change: Change) -> JoinHandle<()> {
+    fn apart(self: &Arc<Self>, change: Change) {
         let inner = Arc::clone(self);
         tokio::spawn(async move {
             if !change.answer.is_closed() {
-                let outcome = inner.alone(&change.statements).await;
+                let outcome = inner.alone(&change.query).await;
                 let _ = change.answer.send(outcome);
             }
-        })
+        });
     }
 
     async fn together(self: &Arc<Self>, mut batch: Vec<Change>) {
         if batch.len() == 1
             && let Some(change) = batch.pop()
         {
-            let _ = timeout(PATIENCE, self.apart(change)).await;
+            let outcome = self.alone(&change.query).await;
+            let _ = change.answer.send(outcome);
             return;
         }
         match self.commit_together(&batch).await {
             Ok(None) => {
                 for change in batch {
-                    drop(self.apart(change));
+                    self.apart(change);
                 }
             }
             Ok(Some((begun, answers))) => {
@@ -206,14 +260,11 @@ impl Inner {
                 // alone, and the others are committed.
                 let failed = |answer: &Result<Answer, Fault>| matches!(answer, Err(fault) if !fault.is_ours);
                 let undone = begun && answers.iter().any(failed);
-                let mut answers = answers.into_iter();
-                for change in batch {
-                    let own: Vec<_> = answers.by_ref().take(change.statements.len()).collect();
-                    if undone || (!begun && own.first().is_some_and(failed)) {
-                        drop(self.apart(change));
+                for (change, answer) in batch.into_iter().zip(answers) {
+                    if undone || (!begun && failed(&answer)) {
+                        self.apart(change);
                     } else {
-                        let own = own.into_iter().map(|answer| answer.map_err(|fault| fault.error));
-                        let _ = change.answer.send(own.collect());
+                        let _ = change.answer.send(answer.map_err(|fault| fault.error));
                     }
                 }
             }
@@ -233,7 +284,7 @@ impl Inner {
         batch: &[Change],
     ) -> Result<Option<(bool, Vec<Result<Answer, Fault>>)>, StoreError> {
         let connection = self.connections.get().await?;
-        let statements: Vec<&Query> = batch.iter().flat_map(|change| &change.statements).collect();
+        let statements: Vec<&Query> = batch.iter().map(|change| &change.query).collect();
         let sent = within(self.connections.answer, async {
             let prepared = match prepare_all(&connection, statements).await {
                 Err(fault) if !fault.is_broken => return Ok(None),
