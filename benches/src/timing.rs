@@ -18,13 +18,16 @@ use crate::report::{Goal, Report};
 /// How often answers are drawn again, to see how far what is told of them may be off.
 const DRAWS: usize = 2000;
 
+/// What is sent in a round.
+type Body = Box<dyn Fn(usize) -> String>;
+
 /// What is asked, which must take as long whoever it is asked about.
 struct Question {
     what: &'static str,
     path: &'static str,
     status: u16,
     /// The first is nobody's account, which the others are compared with.
-    about: Vec<(&'static str, Box<dyn Fn(usize) -> String>)>,
+    about: Vec<(&'static str, Body)>,
 }
 
 fn about(
