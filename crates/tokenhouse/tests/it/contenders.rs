@@ -15,18 +15,18 @@ use crate::on_both_engines;
 use crate::support::Place;
 use crate::support::api::{Answer, Api, Tokens, contend, count};
 
-const CONTENDERS: usize = 50;
+pub const CONTENDERS: usize = 50;
 
-fn rounds(usual: usize) -> usize {
+pub fn rounds(usual: usize) -> usize {
     let wanted = std::env::var("TOKENHOUSE_TEST_ROUNDS").ok();
     wanted.map_or(usual, |text| text.parse().unwrap())
 }
 
 /// The nodes there can be on this database, and what each contender does with one of them.
-struct Nodes(Vec<Arc<Api>>);
+pub struct Nodes(Vec<Arc<Api>>);
 
 impl Nodes {
-    async fn on(place: &Place, grace: Period) -> Self {
+    pub async fn on(place: &Place, grace: Period) -> Self {
         let count = if place.engine() == EngineKind::Postgres {
             2
         } else {
@@ -47,11 +47,11 @@ impl Nodes {
         Self(nodes)
     }
 
-    fn first(&self) -> &Api {
+    pub fn first(&self) -> &Api {
         &self.0[0]
     }
 
-    async fn contend<F>(&self, act: impl Fn(Arc<Api>, usize) -> F) -> Vec<Answer>
+    pub async fn contend<F>(&self, act: impl Fn(Arc<Api>, usize) -> F) -> Vec<Answer>
     where
         F: Future<Output = Answer> + Send + 'static,
     {

@@ -8,6 +8,7 @@ use tokenhouse::features::totp::code_of_app;
 use tokenhouse::testing::PASSWORD;
 
 use crate::on_both_engines;
+use crate::password_reset::rows_of;
 use crate::support::api::{Answer, Api};
 use crate::support::authenticator::Authenticator;
 use crate::support::browser::Browser;
@@ -267,5 +268,63 @@ on_both_engines! {
         assert!(sent.html().contains("A code is on its way"), "{}", sent.html());
         let code = crate::second_factors::mailed_code(&api, "second_step").await;
         assert_eq!(go_on(&mut browser, &sent, "/account/second-step", &[("code", &code)]).await.leads_to(), "/account");
+    }
+
+    /// Opening the link changes nothing, its button does; it needs nobody to be signed in.
+    async fn a_first_factor_is_taken_back_at_a_page(place: &Place) {
+        let api = Api::on(place).await;
+        let mut thief = Browser::new(&api);
+        thief.sign_up(ADA).await;
+        api.change(tokenhouse::store::query("UPDATE users SET email_verified_at = 0")).await;
+        api.mails().await;
+        with_app(&api, &mut thief).await;
+        let letter = api.mail("first_factor", ADA).await;
+        let page = format!("/account/factors/undo?token={}", letter.token);
+        let mut owner = Browser::new(&api);
+        for _ in 0..2 {
+            let html = owner.get(&page).await.is(200).html();
+            assert!(html.contains("Remove the second step") && html.contains("every recovery code"), "{html}");
+        }
+        assert!(thief.is_in().await);
+        let answer = owner.post(&page, "/account/factors/undo", &[("token", &letter.token)]).await;
+        assert_eq!(answer.leads_to(), "/account/sign-in?done=factors_undone");
+        let html = owner.get("/account/sign-in?done=factors_undone").await.is(200).html();
+        assert!(html.contains("The second step was removed."), "{html}");
+        assert!(!thief.is_in().await);
+        api.mail("reset", ADA).await;
+        for page in [page.as_str(), "/account/factors/undo"] {
+            let html = owner.get(page).await.is(200).html();
+            assert!(html.contains("has been used before") && !html.contains("name=\"token\""), "{html}");
+        }
+    }
+
+    /// A page that takes a password and factors away says so; where one is signed in, nothing is taken.
+    async fn an_account_is_taken_over_at_a_page_that_says_so(place: &Place) {
+        let api = Api::on(place).await;
+        let mut stranger = Browser::new(&api);
+        stranger.sign_up(ADA).await;
+        api.mails().await;
+        let mut owner = Browser::new(&api);
+        let asked = owner.post("/account/magic", "/account/magic/request", &[("email", ADA)]).await.is(200);
+        let letter = api.mail("claim", ADA).await;
+        let page = format!("/account/magic?token={}", letter.token);
+        let html = owner.get(&page).await.is(200).html();
+        assert!(html.contains("This address was never confirmed") && html.contains("Confirm and sign in"), "{html}");
+        // The code of that mail is typed on the page that came after asking.
+        let token = hidden(&asked.html(), "csrf");
+        let code = [("email", ADA), ("code", letter.code.as_str())];
+        assert_eq!(owner.post_with("/account/magic", &token, &code).await.leads_to(), "/account");
+        assert!(owner.is_in().await && !stranger.is_in().await);
+
+        let mut bob = Browser::new(&api);
+        api.mails().await;
+        bob.sign_up("bob@example.org").await;
+        let letter = api.mail("verify", "bob@example.org").await;
+        with_app(&api, &mut bob).await;
+        let page = format!("/account/verify?token={}", letter.token);
+        let answer = bob.post(&page, "/account/verify", &[("token", &letter.token)]).await;
+        assert_eq!(answer.leads_to(), "/account?done=email_verified");
+        assert!(bob.is_in().await);
+        assert_eq!(rows_of(&api, "totp").await, 1, "it was set up where it was confirmed");
     }
 }

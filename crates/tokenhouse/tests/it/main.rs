@@ -45,6 +45,7 @@ mod room;
 mod second_factors;
 mod session;
 mod signup;
+mod single_use;
 mod standards;
 mod store;
 mod support;

@@ -171,8 +171,8 @@ settings! {
     pub struct SecondFactorSettings ("second_factors") {
         /// Roles whose holders must have a second factor; `*` means everybody. Who has none yet must set one up at the next login.
         value required_for: Vec<String> = Vec::new(),
-        /// Accept a code sent by mail where an account has a second factor that is not at hand. The account is then as
-        /// safe as its mailbox.
+        /// Accept a code sent by mail where an account has a second factor that is not at hand. Not after a login by mail,
+        /// nor after a password that was itself chosen by mail: the mailbox alone is not both factors.
         value email_code: bool = false,
         /// How long the second step of a login may take.
         value step_lifetime: Period = Period::minutes(10),
