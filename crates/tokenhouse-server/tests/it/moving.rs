@@ -445,7 +445,7 @@ fn a_file_of_users_is_read_with_care() {
     );
     let (said, rejects) = import("g.csv", "username\n=1+1\n=1+1\n", &[]);
     done(&said);
-    assert!(rejects.contains("3,'=1+1,there already"), "{rejects}");
+    assert!(rejects.contains("3,'=1+1,"), "{rejects}");
 }
 
 #[test]

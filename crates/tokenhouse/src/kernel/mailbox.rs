@@ -157,6 +157,10 @@ pub(crate) async fn send_reset(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<(), Error> {
+    if !house.0.settings.features.password {
+        // There is nothing to choose.
+        return Ok(());
+    }
     let asked = Asked {
         purpose: RESET,
         kind: "reset",

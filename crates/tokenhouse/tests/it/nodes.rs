@@ -278,6 +278,29 @@ async fn what_ends_a_session_is_told_to_the_other_node_at_once() {
     }
 }
 
+/// Whoever reaches the database may tell anything: what they tell ends with the longest life of a token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_is_not_believed_for_ever() {
+    let Some(place) = Place::postgres() else { return };
+    let [one, other] = two_that_listen(&place).await;
+    let told = tokenhouse::SessionId(uuid::Uuid::from_u128(7));
+    let line = format!("revoked {told} {}", u64::MAX);
+    let notify = query("SELECT pg_notify('tokenhouse', $1) IS NULL").bind(line);
+    let _: Vec<(bool,)> = one.rows(notify).await;
+    let began = Instant::now();
+    let until = loop {
+        let known = other.house().verifier().revocations().snapshot();
+        if let Some((_, until)) = known.iter().find(|(id, _)| id.to_bytes() == told.0.into_bytes()) {
+            break *until;
+        }
+        assert!(began.elapsed() < PATIENCE, "nobody heard");
+        tokio::task::yield_now().await;
+    };
+    let now = u64::try_from(other.house().clock().now().as_second()).unwrap();
+    assert!(until > now && until < now + 3 * 86_400, "{until}");
+    other.get("/.well-known/revocations.json", None).await.is(200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_key_is_told_to_the_other_node_at_once() {
     let Some(place) = Place::postgres() else { return };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokenhouse::Invitation;
 use tokenhouse::settings::Period;
+use tokenhouse::store::query;
 use tokenhouse::testing::PASSWORD;
 
 use crate::contenders::{Nodes, rounds};
@@ -253,5 +254,37 @@ on_both_engines! {
             assert!(winners("a deletion", &answers) >= 1, "{answers:?}");
             api.mails().await;
         }
+    }
+
+    /// A counter that does not go up because the passkey is gone is no sign of a copy.
+    async fn a_passkey_that_is_removed_while_it_is_used_was_not_copied(place: &Place) {
+        let nodes = Nodes::on(place, Period::seconds(0)).await;
+        let api = nodes.first();
+        for round in 0..rounds(4) {
+            let ada = api.signup(&format!("ada{round}@example.org")).await;
+            let mut device = Authenticator::es256();
+            let made = enrol(api, &ada.access, &mut device).await.is(201).json();
+            let mut answers = Vec::new();
+            for _ in 0..8 {
+                let options = api.post("/auth/passkey/begin", None, Value::Null).await.is(200).json();
+                answers.push(json!({ "credential": device.get(&options) }));
+            }
+            let path = format!("/users/me/passkeys/{}", made["passkey"]["id"].as_str().unwrap());
+            let (path, access, answers) = (Arc::new(path), Arc::new(ada.access), Arc::new(answers));
+            let answered = nodes.contend(|api, number| {
+                let (path, access, answers) = (Arc::clone(&path), Arc::clone(&access), Arc::clone(&answers));
+                async move {
+                    if number < 2 {
+                        api.delete(&path, Some(&access), Value::Null).await
+                    } else {
+                        api.post("/auth/passkey/finish", None, answers[number % answers.len()].clone()).await
+                    }
+                }
+            })
+            .await;
+            winners("a passkey", &answered);
+        }
+        let regressed = query("SELECT COUNT(*) FROM events WHERE kind = 'passkey.counter_regressed'");
+        assert_eq!(api.rows::<(i64,)>(regressed).await, [(0,)]);
     }
 }

@@ -69,6 +69,7 @@ pub(super) struct Half {
     epoch: i64,
     method: String,
     /// Whether the first step showed no more than that somebody reads the account's mail.
+    #[serde(default)]
     by_mail: bool,
     scope: String,
     /// There is nothing to show; a factor is to be set up.
