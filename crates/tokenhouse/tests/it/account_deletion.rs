@@ -42,7 +42,7 @@ on_both_engines! {
             assert_eq!(api.rows::<(i64,)>(count).await, [(1,)], "only Eve is left");
         }
         api.me(&eve.access).await.is(200);
-        assert!(api.mails().await.iter().any(|mail| mail.kind == "deleted" && mail.to == "ada@example.org"));
+        assert!(api.mails().await.iter().any(|mail| mail.kind == "account_deleted" && mail.to == "ada@example.org"));
         // The address is free again, for a new account with nothing of the old one.
         let again = api.signup("ada@example.org").await;
         assert_ne!(claims(&again.access)["sub"], claims(&here.access)["sub"]);

@@ -24,6 +24,7 @@ const KEPT: &[(&str, &[(&str, &str)])] = &[
     ),
     ("leases", &[("*", "of the nodes, of nobody")]),
     ("signing_keys", &[("*", "of the house, of nobody")]),
+    ("key_slots", &[("*", "of the house, of nobody")]),
     (
         "revocations",
         &[(
@@ -88,6 +89,7 @@ const KEPT: &[(&str, &[(&str, &str)])] = &[
             ("user_id", "/user/id"),
             ("hash", "a secret"),
             ("changed_at", "/password/changed_at"),
+            ("by_mail", "how it was set, which the events tell"),
         ],
     ),
     (
@@ -141,6 +143,13 @@ const KEPT: &[(&str, &[(&str, &str)])] = &[
             ("user_id", "/user/id"),
             ("sealed", "a secret"),
             ("expires_at", "/totp/can_be_confirmed_until"),
+        ],
+    ),
+    (
+        "wrong_codes",
+        &[
+            ("user_id", "/user/id"),
+            ("in_a_row", "of whoever guesses, until a right one"),
         ],
     ),
     (
@@ -256,6 +265,7 @@ on_both_engines! {
     async fn everything_that_is_kept_is_downloaded_or_has_a_reason_not_to_be(place: &Place) {
         let api = Api::on(place).await;
         let (mut browser, secrets) = person(&api).await;
+        api.change(query("INSERT INTO wrong_codes (user_id, in_a_row) SELECT id, 1 FROM users")).await;
         let sql = match place.engine() {
             EngineKind::Sqlite => "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
                                    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'",

@@ -570,7 +570,14 @@ async fn password_fields_hide_and_nothing_stands_between_them_and_a_password_man
             .split("<input")
             .skip(1)
             .filter_map(|rest| rest.split('>').next());
-        for input in inputs.filter(|input| input.contains("password")) {
+        let is_password = |input: &&str| {
+            let name = input
+                .split("name=\"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            name.is_some_and(|name| name.contains("password"))
+        };
+        for input in inputs.filter(is_password) {
             assert!(input.contains("type=\"password\""), "{path}: {input}");
             let which = [
                 "autocomplete=\"current-password\"",

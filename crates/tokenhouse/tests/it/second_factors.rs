@@ -833,7 +833,7 @@ on_both_engines! {
             if old != ADA {
                 undo(&api, &letter).await.problem(401, "ticket_invalid");
             }
-            api.post("/auth/email/change", None, json!({ "token": change.token })).await.is(204);
+            api.post("/auth/email/change", Some(&app.tokens.access), json!({ "token": change.token })).await.is(204);
             links.push(api.mail("changed", old).await);
         }
         undo(&api, &letter).await.is(204);

@@ -71,10 +71,12 @@ pub(crate) fn root_among<'a>(
 /// # Errors
 /// When `master` opens none of its slots.
 pub async fn root_key(master: &MasterKey, on: &mut impl Executor) -> Result<Option<MasterKey>, KeyringError> {
-    let slots = all(on).await?;
-    if slots.is_empty() && !sql::any(on).await? {
+    // In this order: a slot is made before anything else, and what another node makes in between would else look like
+    // a house without.
+    if !sql::any(on).await? {
         return Ok(None);
     }
+    let slots = all(on).await?;
     let slots = slots
         .iter()
         .map(|(name, sealed, _)| (name.as_str(), sealed.as_slice()));
