@@ -129,6 +129,7 @@ on_both_engines! {
         api.delete("/users/me", Some(access), json!({ "password": PASSWORD })).await.problem(401, "fresh_proof_required");
         let code = json!({ "recovery_code": app.recovery_codes[0] });
         api.post("/auth/reauthenticate", Some(access), code).await.is(204);
+        api.mail("recovery_code_used", ADA).await;
         api.delete("/users/me", Some(access), json!({ "password": "a wrong password" })).await.problem(401, "invalid_credentials");
         let email = json!({ "new_email": "new@example.org" });
         api.post("/users/me/email", Some(access), email).await.is(202);

@@ -10,7 +10,7 @@ use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::SessionId;
 use crate::base::secret::Secret;
-use crate::kernel::account::{Email, User};
+use crate::kernel::account::{self, Email, User};
 use crate::kernel::house::Tokenhouse;
 use crate::kernel::mail::{self, Content, Facts, Mail};
 use crate::kernel::mailbox::ticket_invalid;
@@ -99,6 +99,9 @@ impl Tokenhouse {
             .await?
             .ok_or_else(ticket_invalid)?;
         let mut tx = self.0.store.write().await?;
+        if !account::still(&mut tx, user).await? {
+            return Err(ticket_invalid());
+        }
         ticket::spend(&mut tx, AGAIN, &key, self.0.clock.now())
             .await?
             // The address may be another since.
