@@ -305,6 +305,20 @@ on_both_engines! {
         }
     }
 
+    /// It is much work for one request.
+    async fn nobody_downloads_without_end(place: &Place) {
+        let api = Api::on(place).await;
+        let mut browser = Browser::new(&api);
+        browser.sign_up("eve@example.org").await;
+        for _ in 0..5 {
+            browser.get("/account/data.json").await.is(200);
+        }
+        let refused = browser.get("/account/data.json").await.is(429);
+        assert_eq!(refused.header("retry-after"), "60");
+        api.test.advance(std::time::Duration::from_secs(60));
+        browser.get("/account/data.json").await.is(200);
+    }
+
     async fn the_download_says_what_is(place: &Place) {
         let api = Api::on(place).await;
         Browser::new(&api).sign_up("eve@example.org").await;

@@ -1,5 +1,7 @@
 //! "Download my data": everything the house keeps of a user, secrets excepted.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
@@ -8,11 +10,18 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Member, Part};
-use crate::base::error::Error;
+use crate::base::error::{Code, Error};
 use crate::base::http::page;
 use crate::base::store::Reader;
+use crate::kernel::brake::{self, BrakeKey, Pace};
 use crate::kernel::mail::{self, Outgoing};
 use crate::kernel::{account, event, recovery, session, ticket};
+
+/// It reads all there is of an account, which is much to be had for one request.
+const PACE: Pace = Pace {
+    burst: 5,
+    interval: Duration::from_secs(60),
+};
 
 pub(super) fn part(_: &Member) -> Part {
     Part {
@@ -26,9 +35,20 @@ pub(super) fn part(_: &Member) -> Part {
 pub(super) async fn download(member: Member) -> Result<Response, Error> {
     let house = &member.house;
     let id = member.user.id;
+    let now = house.0.clock.now();
+    let key = BrakeKey::of(&[b"download", id.0.as_bytes()]);
+    let admitted = brake::admit(&mut house.0.store.single(), &key, PACE, now).await?;
     let mut reader = house.0.store.read().await?;
+    if !admitted {
+        let wait = brake::wait(&mut reader, &key, PACE, now).await?;
+        let error = Error::new(
+            Code::RateLimited,
+            "the data was downloaded several times just now; wait before the next time",
+        );
+        return Err(error.retry_after(wait));
+    }
     let mut all = Map::new();
-    all.insert("exported_at".to_owned(), json!(house.0.clock.now()));
+    all.insert("exported_at".to_owned(), json!(now));
     all.insert("user".to_owned(), json!(member.user));
     let verified_at = account::email_verified_at(&mut reader, id).await?;
     all.insert("address".to_owned(), json!({ "verified_at": verified_at }));
