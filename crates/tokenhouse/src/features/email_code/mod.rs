@@ -5,13 +5,10 @@
 mod pages;
 pub(crate) mod routes;
 
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::base::clock::after;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::UserId;
@@ -20,8 +17,8 @@ use crate::kernel::Feature;
 use crate::kernel::account::{Email, User};
 use crate::kernel::factor::{Factor, UseUp};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::mail::{self, Content, Facts, Mail};
-use crate::kernel::ticket::{self, NewTicket, Purpose};
+use crate::kernel::mail::CodeFor;
+use crate::kernel::ticket::{self, Purpose};
 
 /// The feature, for the list.
 pub(super) const FEATURE: Feature = Feature {
@@ -49,7 +46,6 @@ pub(super) const FEATURE: Feature = Feature {
 
 const NAME: &str = "email_code";
 const SECOND_STEP: Purpose = Purpose("email.second_step");
-const LIFETIME: Duration = Duration::from_secs(600);
 
 impl Tokenhouse {
     /// Sends a code to somebody who has taken the first step of a login.
@@ -68,7 +64,7 @@ impl Tokenhouse {
         if !factors.iter().any(|factor| factor.name == NAME) {
             return Err(not_here());
         }
-        self.mail_code(waiting.user(), origin).await
+        self.mail_stand_in(waiting.user(), origin).await
     }
 
     /// Sends a code to the user of a session, who is to prove again who they are.
@@ -79,52 +75,19 @@ impl Tokenhouse {
         if !self.may_mail_codes_to(user) {
             return Err(not_here());
         }
-        self.mail_code(user, origin).await
+        self.mail_stand_in(user, origin).await
     }
 
-    async fn mail_code(&self, user: &User, origin: &Origin) -> Result<(), Error> {
-        self.count_asking(origin).await?;
+    async fn mail_stand_in(&self, user: &User, origin: &Origin) -> Result<(), Error> {
         let email = user.email.as_deref().and_then(|text| Email::parse(text).ok());
-        let email = email.ok_or_else(not_here)?;
-        let now = self.0.clock.now();
-        let mut tx = self.0.store.write().await?;
-        if !self
-            .may_mail(&mut tx, SECOND_STEP, user.id.0.as_bytes(), now)
-            .await?
-        {
-            tx.commit().await?;
-            return Err(Error::new(
-                Code::RateLimited,
-                "too many codes were sent to this address; use the last one, or wait",
-            )
-            .retry_after(*self.0.settings.mail.per_address_interval));
-        }
-        let new = NewTicket {
+        let code = CodeFor {
             purpose: SECOND_STEP,
-            user: Some(user.id),
-            subject: Some(&subject(user.id)),
+            subject: &subject(user.id),
             data: Value::Null,
-            lifetime: LIFETIME,
-            with_code: true,
-        };
-        let issued = ticket::issue(&mut tx, self, new, now).await?;
-        let mail = Mail {
-            to: email.as_str(),
             kind: "second_step",
-            language: self.language_for(Some(user), origin).tag(),
-            content: Content {
-                // A link would log in whoever follows it, wherever that is.
-                link: None,
-                code: issued.code.map(|code| code.expose().to_owned()),
-                expires_at: Some(after(now, LIFETIME)),
-                places: Vec::new(),
-                facts: Some(Facts::of(origin, now)),
-            },
-            decoy: false,
         };
-        mail::enqueue(&mut tx, self, mail, now).await?;
-        tx.commit().await?;
-        Ok(())
+        self.mail_code(user, &email.ok_or_else(not_here)?, code, origin)
+            .await
     }
 
     fn may_mail_codes_to(&self, user: &User) -> bool {

@@ -1,24 +1,20 @@
 //! Proving again by mail: whoever logs in by a mail proves by another that they still read it. A code only, and good
 //! only in the session that asked for it: a link would prove the session of whoever sent it to be followed.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use crate::base::clock::after;
 use crate::base::error::{Code, Error};
 use crate::base::http::Origin;
 use crate::base::id::SessionId;
 use crate::base::secret::Secret;
 use crate::kernel::account::{self, Email, User};
 use crate::kernel::house::Tokenhouse;
-use crate::kernel::mail::{self, Content, Facts, Mail};
+use crate::kernel::mail::CodeFor;
 use crate::kernel::mailbox::ticket_invalid;
-use crate::kernel::ticket::{self, NewTicket, Purpose};
+use crate::kernel::ticket::{self, Purpose};
 
 /// Proves a session again.
 const AGAIN: Purpose = Purpose("login.magic.again");
-const LIFETIME: Duration = Duration::from_secs(600);
 
 impl Tokenhouse {
     /// Sends a code to the user of a session, who is to prove again who they are.
@@ -45,42 +41,13 @@ impl Tokenhouse {
                 "the account has a second factor; prove it with that",
             ));
         }
-        self.count_asking(origin).await?;
-        let now = self.0.clock.now();
-        let mut tx = self.0.store.write().await?;
-        if !self.may_mail(&mut tx, AGAIN, user.id.0.as_bytes(), now).await? {
-            tx.commit().await?;
-            return Err(Error::new(
-                Code::RateLimited,
-                "too many codes were sent to this address; use the last one, or wait",
-            )
-            .retry_after(*self.0.settings.mail.per_address_interval));
-        }
-        let new = NewTicket {
+        let code = CodeFor {
             purpose: AGAIN,
-            user: Some(user.id),
-            subject: Some(&session.to_string()),
+            subject: &session.to_string(),
             data: json!({ "epoch": user.epoch }),
-            lifetime: LIFETIME,
-            with_code: true,
-        };
-        let issued = ticket::issue(&mut tx, self, new, now).await?;
-        let mail = Mail {
-            to: email.as_str(),
             kind: "prove",
-            language: self.language_for(Some(user), origin).tag(),
-            content: Content {
-                link: None,
-                code: issued.code.map(|code| code.expose().to_owned()),
-                expires_at: Some(after(now, LIFETIME)),
-                places: Vec::new(),
-                facts: Some(Facts::of(origin, now)),
-            },
-            decoy: false,
         };
-        mail::enqueue(&mut tx, self, mail, now).await?;
-        tx.commit().await?;
-        Ok(())
+        self.mail_code(user, &email, code, origin).await
     }
 
     /// Proves again who the user of this session is, with the code from the mail.

@@ -6,6 +6,7 @@
 //! the same work and is never sent; so nobody learns from the time that an answer takes who has an account.
 
 mod asked;
+mod code;
 pub(crate) mod deliver;
 pub(crate) mod letter;
 mod sql;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub(crate) use self::asked::{Asked, Reply, ask, link, subject};
+pub(crate) use self::code::CodeFor;
 pub(crate) use self::deliver::{Deliveries, Way};
 use super::account::User;
 use super::house::Tokenhouse;
